@@ -1,0 +1,1 @@
+"""KAITO: AI models on Kubernetes by event-driven controllers on Knative."""

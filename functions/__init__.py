@@ -1,0 +1,1 @@
+"""One package a function: each reconciles one concern and knows nothing of the others."""

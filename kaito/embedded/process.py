@@ -1,35 +1,42 @@
 """Child processes that never outlive the platform.
 
-Three nets, because a platform may be killed at any moment: every child leads a process group of its own, so that
-stopping it stops what it started; the kernel kills it when the platform dies (PR_SET_PDEATHSIG, by util-linux'
-setpriv, where there is one); and who is running is written down, so that the next ``kaito up`` or ``kaito down`` ends
-what was left. The kernel ties a child to the *thread* that made it, so all are made by one thread that never ends.
+Three nets, because a platform may be killed at any moment: every child leads a process group of its own, so
+that stopping it stops what it started; the kernel kills it when the platform dies (PR_SET_PDEATHSIG, by
+util-linux' setpriv, where there is one); and every child and all that it starts carry a mark in their
+environment, so that the next ``kaito up`` or ``kaito down`` finds and ends what was left, grandchildren too.
+The kernel ties a child to the *thread* that made it, so all are made by one thread that never ends.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import secrets
+import select
 import shutil
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 _SPAWNER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 _DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
+_MARK: Final = "KAITO_PLATFORM"
+_RUN: Final = secrets.token_hex(8)  # tells this platform's children from a dead one's; pids are used again
 
 
 class Process:
-    """One running child; its output goes to ``log``."""
+    """One running child; its output goes to ``log``.
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path, forget: Callable[[], None]) -> None:
+    It is reaped only by ``stop``: until then its pid, which is also its group's, can be nobody else's, so
+    that no signal ever reaches a stranger. Call ``stop`` on a crashed one too.
+    """
+
+    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path) -> None:
         self.name, self.log = name, log
-        self._popen, self._forget = popen, forget
+        self._popen = popen
 
     @property
     def pid(self) -> int:
@@ -38,25 +45,37 @@ class Process:
     @property
     def exit_code(self) -> int | None:
         """None while it runs; negative for a signal."""
-        return self._popen.poll()
+        if self._popen.returncode is None:
+            try:
+                ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:  # another thread's stop() has just reaped it
+                return self._popen.wait()
+            if ended is None:
+                return None
+            return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        return self._popen.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        return self._popen.wait(timeout)
+        """Wait for its end; raises subprocess.TimeoutExpired after ``timeout`` seconds."""
+        if (code := self.exit_code) is not None:
+            return code
+        with contextlib.suppress(ProcessLookupError), _pidfd(self.pid) as process:
+            _wait_ended(process, timeout)
+        if (code := self.exit_code) is None:
+            raise subprocess.TimeoutExpired(self.name, timeout or 0)
+        return code
 
     def kill(self) -> None:
         """SIGKILL to the whole group: for tests that want a crash."""
-        _signal_group(self.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
 
     def stop(self, grace: float = 10.0) -> None:
         """SIGTERM, and SIGKILL after ``grace`` seconds, to the whole group; returns when it is gone."""
-        _signal_group(self.pid, signal.SIGTERM)
-        try:
-            self._popen.wait(grace)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            self._popen.wait()
-        _signal_group(self.pid, signal.SIGKILL)  # what it left in its group
-        self._forget()
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(grace)
+        self._signal(signal.SIGKILL)  # a leader that stays, and what one that went left in its group
+        self._popen.wait()
 
     def tail(self, lines: int = 8) -> str:
         """The last lines of its log, for the error that says why it ended."""
@@ -64,22 +83,25 @@ class Process:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         return ""
 
+    def _signal(self, number: signal.Signals) -> None:
+        if self._popen.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
 
 class ProcessTable:
-    """Starts children and remembers them in ``directory``/processes.json, logs in ``directory``/logs."""
+    """Starts children that carry the mark of ``directory``; their logs are in ``directory``/logs."""
 
     def __init__(self, directory: Path) -> None:
-        self._file = directory / "processes.json"
+        self._mark = f"{_MARK}={directory.resolve()}#"
         self._logs = directory / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        self._running: dict[int, str] = {}
 
     def start(
         self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> Process:
         """Start ``argv``; raises FileNotFoundError with the program's name where there is none."""
-        environment = dict(os.environ) if env is None else dict(env)
+        environment = {**(os.environ if env is None else env), _MARK: self._mark.partition("=")[2] + _RUN}
         program = shutil.which(argv[0], path=environment.get("PATH"))
         if program is None:
             raise FileNotFoundError(f"{argv[0]}: no such program on this machine")
@@ -97,43 +119,44 @@ class ProcessTable:
                     start_new_session=True,
                 )
 
-        popen = _SPAWNER.submit(spawn).result()
-        self._remember(popen.pid, _started_at(popen.pid))
-        return Process(name, popen, log, lambda: self._remember(popen.pid, None))
+        return Process(name, _SPAWNER.submit(spawn).result(), log)
 
     def end_leftovers(self) -> list[int]:
-        """Kill the groups a killed platform left behind; returns their pids. A reused pid is left alone."""
-        try:
-            left = json.loads(self._file.read_text())
-        except (FileNotFoundError, ValueError):
-            return []
-        ended = []
-        for pid, started in ((int(pid), started) for pid, started in left.items()):
-            if started and _started_at(pid) == started:
-                _signal_group(pid, signal.SIGKILL)
-                ended.append(pid)
-        self._file.unlink()
+        """Kill what a killed platform of this directory left behind; returns the pids when they are gone."""
+        ended: list[int] = []
+        # Until a look finds none: one of them may start another between our look and its end.
+        while left := self._left():
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError), _pidfd(pid) as process:
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+                    _wait_ended(process, None)
+            ended += left
         return ended
 
-    def _remember(self, pid: int, started: str | None) -> None:
-        with self._lock:
-            if started is None:
-                self._running.pop(pid, None)
-            else:
-                self._running[pid] = started
-            temporary = self._file.with_suffix(".tmp")
-            temporary.write_text(json.dumps(self._running))
-            temporary.replace(self._file)
+    def _left(self) -> list[int]:
+        mark, ours = self._mark.encode(), self._mark.encode() + _RUN.encode()
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (entry / "environ").read_bytes().split(b"\0")
+            except (FileNotFoundError, PermissionError, ProcessLookupError):
+                continue  # gone already, or another user's
+            if any(item.startswith(mark) and item != ours for item in environment):
+                found.append(int(entry.name))
+        return [pid for pid in found if pid != os.getpid()]
 
 
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, number)
-
-
-def _started_at(pid: int) -> str:
-    """The kernel's start time of a process, which tells it from a later one with its pid; "" where it is gone."""
+@contextlib.contextmanager
+def _pidfd(pid: int) -> Iterator[int]:
+    descriptor = os.pidfd_open(pid)
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _wait_ended(pidfd: int, timeout: float | None) -> None:
+    """Return when the process has ended, or after ``timeout`` seconds."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll(None if timeout is None else timeout * 1000)

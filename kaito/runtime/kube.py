@@ -6,12 +6,13 @@ client takes 0.6 s and 75 MB to import, so it is imported when the first ``Kube`
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from kaito.api.resources import Kind, Object
 
@@ -55,6 +56,41 @@ class WatchEvent:
     object: Object
 
 
+class Watch(Iterator[WatchEvent]):
+    """An open watch. One thread iterates; ``close`` may be called from any other and ends the iteration."""
+
+    def __init__(self, response: Any) -> None:
+        self._response, self._closed = response, False
+        self._events = self._read()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> WatchEvent:
+        return next(self._events)
+
+    def close(self) -> None:
+        self._closed = True
+        # Closing the response would wait for the reading thread; shutting its socket down wakes that thread.
+        with contextlib.suppress(ValueError, RuntimeError, OSError):  # It has ended already.
+            self._response.shutdown()
+
+    def _read(self) -> Iterator[WatchEvent]:
+        try:
+            for line in _lines(self._response):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise _error(event["object"].get("code", 500), event["object"])
+                yield WatchEvent(event["type"], event["object"])
+        except Unavailable:
+            if not self._closed:
+                raise
+        finally:
+            # In this order: a connection with a watch still running on it must not go back to the pool open.
+            self._response.close()
+            self._response.release_conn()
+
+
 class Kube:
     """A connection to one API server. Thread-safe. All methods raise KubeError subclasses."""
 
@@ -79,6 +115,8 @@ class Kube:
 
         configuration = client.Configuration()
         config.load_kube_config(config_file=path and str(path), client_configuration=configuration)
+        if urlsplit(configuration.host).hostname in ("localhost", "127.0.0.1", "::1"):
+            configuration.proxy = None  # $HTTPS_PROXY is not for loopback, as kubectl has it
         api = client.ApiClient(configuration)
         if impersonate:
             api.set_default_header("Impersonate-User", impersonate)
@@ -101,9 +139,16 @@ class Kube:
         items = tuple({"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in body["items"])
         return ObjectList(items, body["metadata"]["resourceVersion"])
 
-    def watch(
-        self, kind: Kind, resource_version: str, namespace: str | None = None, *, timeout: int = 240
-    ) -> Iterator[WatchEvent]:
+    def list_installed(self, kind: Kind, labels: Mapping[str, str] | None = None) -> tuple[Object, ...]:
+        """The objects of a kind that this cluster may not have; none where it has not."""
+        try:
+            return self.list(kind, labels=labels).items
+        except KubeError as error:
+            if error.status == 404:
+                return ()
+            raise
+
+    def watch(self, kind: Kind, resource_version: str, namespace: str | None = None, *, timeout: int = 240) -> Watch:
         """Changes since ``resource_version``, until the server ends the watch after ``timeout`` seconds.
 
         Raises Gone when the version is too old: list again. Bookmarks are delivered, so that the caller can move on.
@@ -114,16 +159,7 @@ class Kube:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(timeout),
         }
-        response = self._open("GET", kind.path(namespace), query, read_timeout=timeout + 30)
-        try:
-            for line in _lines(response):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise _error(event["object"].get("code", 500), event["object"])
-                yield WatchEvent(event["type"], event["object"])
-        finally:
-            response.release_conn()
-            response.close()
+        return Watch(self._open("GET", kind.path(namespace), query, read_timeout=timeout + 30))
 
     def apply(self, obj: Object, *, manager: str, subresource: str | None = None) -> Object:
         """Server-side apply as ``manager``, taking fields over from others.
@@ -152,9 +188,7 @@ class Kube:
 
     def patch(self, kind: Kind, name: str, namespace: str | None, body: Object) -> Object:
         """JSON merge patch: for tests and tools that edit as a person would."""
-        result = self._call(
-            "PATCH", kind.path(namespace, name), {}, body, content_type="application/merge-patch+json"
-        )
+        result = self._call("PATCH", kind.path(namespace, name), {}, body, content_type="application/merge-patch+json")
         assert result is not None
         return result
 
@@ -176,10 +210,9 @@ class Kube:
     def probe(self, path: str = "/readyz") -> bool:
         """Does the API server answer 200 at ``path``?"""
         try:
-            response = self._open("GET", path, {}, read_timeout=5)
+            _body(self._open("GET", path, {}, read_timeout=5))
         except KubeError:
             return False
-        response.release_conn()
         return True
 
     def _call(
@@ -198,7 +231,7 @@ class Kube:
             if absent_ok and error.status == 404:
                 return None
             raise
-        result: Object = json.loads(response.read())
+        result: Object = json.loads(_body(response))
         return result
 
     def _open(
@@ -231,7 +264,7 @@ class Kube:
         except HTTPError as error:
             raise Unavailable(0, "Unreachable", f"{method} {path}: {error}") from error
         if response.status > 299:
-            raw = response.read()
+            raw = _body(response)
             try:
                 status = json.loads(raw)
             except ValueError:
@@ -244,6 +277,16 @@ def _timeout(read: float) -> Any:
     from urllib3 import Timeout
 
     return Timeout(connect=5, read=read)
+
+
+def _body(response: Any) -> bytes:
+    """All of it, which also gives the connection back."""
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return bytes(response.read())
+    except HTTPError as error:
+        raise Unavailable(0, "AnswerBroken", str(error)) from error
 
 
 def _lines(response: Any) -> Iterator[bytes]:

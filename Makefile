@@ -1,0 +1,56 @@
+# Two commands do everything: `make demo` and `make test`. What is slow is cached per user, outside the tree.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+.PHONY: demo test setup tools packages programs models up lint format clean
+
+demo: setup
+	@$(BIN)/kaito demo
+
+up: setup
+	@$(BIN)/kaito up
+
+test: lint
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# The command line first; then, side by side, what takes minutes on a fresh machine: torch (gigabytes) and the control
+# plane (compiled once from its Go modules where it cannot be downloaded); then the small model's weights.
+setup: tools
+	@$(MAKE) --no-print-directory -j2 packages programs
+	@$(MAKE) --no-print-directory models
+
+tools: $(VENV)/.tools
+$(VENV)/.tools: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
+	@echo "setup: the kaito command and the development tools"
+	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
+	@$(INSTALL) --editable '.[cli,dev]'
+	@touch $@
+
+packages: $(VENV)/.packages
+$(VENV)/.packages: $(VENV)/.tools
+	@echo "setup: torch and transformers (gigabytes the first time, then from uv's cache)"
+	@$(INSTALL) --editable '.[serving]'
+	@touch $@
+
+programs: tools
+	@$(BIN)/python -m kaito.embedded.programs
+
+models: packages
+	@$(BIN)/python -m kaito.embedded.models
+
+clean:
+	rm -rf $(VENV) .kaito

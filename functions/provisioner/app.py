@@ -1,0 +1,43 @@
+"""The shell: which events hint at which claim, and the function as the runtime wants it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import presets
+from functions.provisioner.observe import Observed, observe
+from functions.provisioner.reconcile import NAME, reconcile
+from functions.provisioner.settings import Settings
+from kaito.api.claims import CLAIM_KINDS
+from kaito.runtime.events import Event
+from kaito.runtime.keys import Key, own_key, owner_key
+from kaito.runtime.kube import Kube
+from kaito.runtime.plan import Plan
+from kaito.runtime.reconciler import Function
+from kaito.runtime.sweep import fast_sweep
+
+
+def keys(event: Event) -> Iterable[Key]:
+    """The claim itself, or the claim that owns the node the event is about."""
+    own = own_key(event.attributes, CLAIM_KINDS)
+    if own is not None:
+        return (own,)
+    node = event.data
+    key = owner_key(node, CLAIM_KINDS) if isinstance(node, dict) else None
+    return (key,) if key else ()
+
+
+def list_keys(kube: Kube) -> Sequence[Key]:
+    return [Key(kind, "", item["metadata"]["name"]) for kind in CLAIM_KINDS for item in kube.list_installed(kind)]
+
+
+def function() -> Function[Observed]:
+    settings = Settings.from_environment(os.environ)
+    catalogue = presets.load()
+
+    def decide(observed: Observed, now: datetime) -> Plan:
+        return reconcile(observed, catalogue, settings, now)
+
+    return Function(NAME, keys, list_keys, observe, decide, fast_sweep(NAME))

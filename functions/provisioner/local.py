@@ -1,0 +1,91 @@
+"""The `local` cloud: a node is a Node object that appears a while after it was asked for. Pure.
+
+It stands in for a cloud where there is none: the embedded platform. Behind its Nodes there is no machine and no
+kubelet, and they say so; what is real is everything that is done with them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from functions.provisioner.observe import LABEL_CLAIM
+from kaito.api.claims import GPU, Claim
+from kaito.api.conditions import rfc3339
+from kaito.api.resources import NODE, Object
+from kaito.api.status import identity
+from presets import Sku
+
+PODS = "110"
+
+
+def provider_id(claim: Claim) -> str:
+    return f"local:///{claim.metadata.name}"
+
+
+def capacity(claim: Claim, sku: Sku) -> dict[str, str]:
+    """What a node of this instance type offers, as far as anybody asks for it."""
+    requests = {name: str(quantity) for name, quantity in claim.spec.resources.requests.items()}
+    disk = requests.get("ephemeral-storage") or requests.get("storage")
+    return {
+        "pods": PODS,
+        **({"ephemeral-storage": disk} if disk else {}),
+        **({GPU: str(sku.gpus)} if sku.gpus else {}),
+    }
+
+
+def node(claim: Claim, obj: Object) -> Object:
+    """The Node as its kubelet would register it: labels and taints of the claim, owned by it."""
+    owner = identity(obj)
+    return {
+        "apiVersion": NODE.api_version,
+        "kind": NODE.kind,
+        "metadata": {
+            "name": claim.metadata.name,
+            "labels": {
+                **claim.metadata.labels,
+                LABEL_CLAIM: claim.metadata.name,
+                "kubernetes.io/hostname": claim.metadata.name,
+                "kubernetes.io/os": "linux",
+                "kubernetes.io/arch": "amd64",
+                "karpenter.sh/registered": "true",
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": owner["apiVersion"],
+                    "kind": owner["kind"],
+                    "name": claim.metadata.name,
+                    "uid": claim.metadata.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            "providerID": provider_id(claim),
+            "taints": [taint.model_dump(by_alias=True) for taint in claim.spec.taints],
+        },
+    }
+
+
+def node_status(claim: Claim, sku: Sku, now: datetime) -> Object:
+    """The status its kubelet would report."""
+    offered = capacity(claim, sku)
+    return {
+        "apiVersion": NODE.api_version,
+        "kind": NODE.kind,
+        "metadata": {"name": claim.metadata.name},
+        "status": {
+            "capacity": offered,
+            "allocatable": offered,
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": "True",
+                    "reason": "LocalCloud",
+                    "message": "registered by the local cloud: no machine and no kubelet behind it",
+                    "lastHeartbeatTime": rfc3339(now),
+                    "lastTransitionTime": rfc3339(now),
+                }
+            ],
+        },
+    }

@@ -1,0 +1,136 @@
+"""What to do about a claim: finalizer, launch, registration, initialization, termination. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from functions.provisioner import local
+from functions.provisioner.observe import Observed
+from functions.provisioner.settings import Settings
+from kaito.api.claims import GPU, TERMINATION_FINALIZER, Claim
+from kaito.api.conditions import conditions_of, parse_time, settle
+from kaito.api.meta import Condition, ConditionStatus
+from kaito.api.resources import NODE, Object
+from kaito.api.status import identity, same_status, transitions
+from kaito.api.workspace import LABEL_WORKSPACE
+from kaito.runtime.plan import Apply, Delete, Effect, Plan, finalizer
+from presets import Catalogue, Sku
+
+NAME = "kaito-provisioner"
+
+
+def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now: datetime) -> Plan:
+    """One step further towards a node that is Ready, or towards nothing being left."""
+    obj = observed.claim
+    if obj is None:
+        return Plan()
+    claim = Claim.of(obj)
+    if LABEL_WORKSPACE not in claim.metadata.labels:
+        return Plan()  # somebody else's claim, for somebody else's provisioner
+    if claim.deleting:
+        return _terminate(obj, claim, observed.nodes)
+    sku = _sku(claim, catalogue)
+    if sku is None:
+        launched = _condition(claim, 0, "False", "InstanceTypeUnknown", _unknown(claim))
+        return Plan(_status(obj, claim, (launched,), {}, now))
+
+    effects: list[Effect] = [*finalizer(obj, TERMINATION_FINALIZER, present=True, why="its node must go with it")]
+    launched = _condition(claim, 0, "True", "Launched", f"{sku.name} asked for from the local cloud")
+    before = claim.conditions.get(launched.type)
+    since = parse_time(before.last_transition_time) if before and before.status == "True" else now
+    remaining = (since + timedelta(seconds=settings.boot_seconds) - now).total_seconds()
+    registered = _registered(claim, observed.nodes)
+    if registered.status != "True" and not observed.nodes and remaining <= 0:
+        effects.append(Apply(local.node(claim, obj), "it has booted"))
+        effects.append(Apply(local.node_status(claim, sku, now), "it has booted", subresource="status"))
+    initialized = _initialized(claim, sku, observed.nodes, registered)
+    facts: Object = {"providerID": local.provider_id(claim), "capacity": local.capacity(claim, sku)}
+    if registered.status == "True":
+        facts["nodeName"] = observed.nodes[0]["metadata"]["name"]
+        facts["allocatable"] = observed.nodes[0]["status"].get("allocatable", {})
+    found = (launched, registered, initialized)
+    effects += _status(obj, claim, found, facts, now)
+    settled = initialized.status == "True"
+    booting = not observed.nodes and remaining > 0
+    return Plan(tuple(effects), requeue_after=remaining if booting else None, settled=settled)
+
+
+def _sku(claim: Claim, catalogue: Catalogue) -> Sku | None:
+    """The first instance type asked for that we know."""
+    return next((sku for name in claim.instance_types if (sku := catalogue.sku(name))), None)
+
+
+def _unknown(claim: Claim) -> str:
+    asked = ", ".join(claim.instance_types) or "none"
+    return f"the claim names no instance type that the catalogue has (operator In): {asked}"
+
+
+def _registered(claim: Claim, nodes: Sequence[Object]) -> Condition:
+    if not nodes:
+        return _condition(claim, 1, "Unknown", "NodeNotFound", "the node has not registered yet")
+    if len(nodes) > 1:
+        names = ", ".join(sorted(node["metadata"]["name"] for node in nodes))
+        return _condition(claim, 1, "False", "MultipleNodesFound", f"several nodes say they are this claim's: {names}")
+    return _condition(claim, 1, "True", "Registered", f"node {nodes[0]['metadata']['name']} has joined")
+
+
+def _initialized(claim: Claim, sku: Sku, nodes: Sequence[Object], registered: Condition) -> Condition:
+    if registered.status != "True":
+        return _condition(claim, 2, "Unknown", "AwaitingRegistration", "the node has not registered yet")
+    node = nodes[0]
+    status = node.get("status") or {}
+    if not any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()):
+        return _condition(claim, 2, "Unknown", "NodeNotReady", f"node {node['metadata']['name']} is not Ready")
+    if int((status.get("allocatable") or {}).get(GPU, 0)) < sku.gpus:
+        return _condition(claim, 2, "Unknown", "ResourceNotRegistered", f"the node does not offer {sku.gpus} {GPU} yet")
+    return _condition(claim, 2, "True", "Initialized", f"node {node['metadata']['name']} is Ready")
+
+
+def _terminate(obj: Object, claim: Claim, nodes: Sequence[Object]) -> Plan:
+    """The node first, then the finalizer; a node that is already going is waited for."""
+    if nodes:
+        effects = tuple(
+            Delete(NODE, node["metadata"]["name"], "", node["metadata"]["uid"], "its claim goes")
+            for node in nodes
+            if not node["metadata"].get("deletionTimestamp")
+        )
+        return Plan(effects, settled=False)
+    return Plan(finalizer(obj, TERMINATION_FINALIZER, present=False, why=f"{claim.metadata.name} has no node left"))
+
+
+def _status(obj: Object, claim: Claim, found: Sequence[Condition], facts: Object, now: datetime) -> tuple[Effect, ...]:
+    """The stages and what they add up to, with the Events of their transitions; nothing where it is said already."""
+    before = conditions_of(obj)
+    worst = next((c for c in found if c.status == "False"), None) or next(
+        (c for c in found if c.status == "Unknown"), None
+    )
+    meaning: tuple[ConditionStatus, str, str] = (
+        (worst.status, worst.reason, worst.message) if worst else ("True", "Ready", found[-1].message)
+    )
+    ready = Condition(
+        type="Ready",
+        status=meaning[0],
+        reason=meaning[1],
+        message=meaning[2],
+        observed_generation=claim.metadata.generation,
+    )
+    all_found = (*found, ready)
+    status = {**facts, "conditions": settle(all_found, before, now)}
+    if same_status(status, obj.get("status")):
+        return ()
+    gist = ", ".join(f"{condition.type}={condition.status}" for condition in all_found)
+    return (
+        Apply({**identity(obj), "status": status}, gist, subresource="status"),
+        *(Apply(event, event["reason"]) for event in transitions(obj, before, found, NAME, now)),
+    )
+
+
+def _condition(claim: Claim, stage: int, status: ConditionStatus, reason: str, message: str) -> Condition:
+    return Condition(
+        type=claim.stages[stage],
+        status=status,
+        reason=reason,
+        message=message,
+        observed_generation=claim.metadata.generation,
+    )

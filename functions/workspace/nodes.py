@@ -1,0 +1,96 @@
+"""Which nodes a Workspace has, which of them count, and which claims it still needs. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kaito.api.claims import GPU, INSTANCE_TYPE, Claim, NodeRequest
+from kaito.api.resources import Object
+from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
+from presets import Sku
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """``ready``: the chosen nodes, at most ``count``; ``missing``: claims to make; ``obstacle``: what is awaited."""
+
+    ready: tuple[str, ...]
+    missing: tuple[NodeRequest, ...]
+    claims: tuple[Claim, ...]
+    obstacle: str
+
+
+def claim_name(uid: str, slot: int) -> str:
+    """``ws`` and nine hex digits: a legal AKS agent pool name, the same for the same Workspace and slot for ever."""
+    return "ws" + hashlib.sha256(f"{uid}/{slot}".encode()).hexdigest()[:9]
+
+
+def choose(workspace: Workspace, sku: Sku, disk: str, claims: Sequence[Object], nodes: Sequence[Object]) -> Nodes:
+    """Preferred nodes first, then those in use already, then by name; claims for what nodes of others do not cover."""
+    count = workspace.resource.count
+    own = [Claim.of(obj) for obj in claims]
+    live = [claim for claim in own if not claim.deleting]
+    candidates = [node for node in nodes if not _of_another(node, workspace)]
+    qualified = {_name(node): node for node in candidates if lack(node, workspace, sku) is None}
+
+    preferred, in_use = set(workspace.resource.preferred_nodes), set(workspace.status.worker_nodes)
+    order = sorted(qualified, key=lambda name: (name not in preferred, name not in in_use, name))
+    ready = tuple(sorted(order[:count]))
+
+    claimed = {claim.status.node_name for claim in live} | {claim.metadata.name for claim in live}
+    brought = [name for name in qualified if name not in claimed and not _ours(qualified[name], workspace)]
+    wanted = max(0, count - len(brought) - len(live))
+    taken = {claim.metadata.name for claim in own}
+    free = [name for slot in range(count) if (name := claim_name(workspace.metadata.uid, slot)) not in taken]
+    labels = {
+        **workspace.resource.label_selector.labels(),
+        LABEL_WORKSPACE: workspace.metadata.name,
+        LABEL_NAMESPACE: workspace.metadata.namespace,
+    }
+    missing = tuple(
+        NodeRequest(name, workspace.resource.instance_type, disk, labels, gpu=sku.gpus > 0) for name in free[:wanted]
+    )
+    return Nodes(ready, missing, tuple(live), _obstacle(workspace, sku, candidates, qualified))
+
+
+def lack(node: Object, workspace: Workspace, sku: Sku) -> str | None:
+    """Why this node, which has the labels, does not count yet; None if it does."""
+    resource = workspace.resource
+    meta, status = node["metadata"], node.get("status") or {}
+    instance_type = meta.get("labels", {}).get(INSTANCE_TYPE)
+    preferred = meta["name"] in resource.preferred_nodes
+    if meta.get("deletionTimestamp"):
+        return "is being deleted"
+    if instance_type != resource.instance_type and not preferred:
+        return f"has instance type {instance_type}, not {resource.instance_type}"
+    if not any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()):
+        return "is not Ready"
+    if int((status.get("allocatable") or {}).get(GPU, 0)) < sku.gpus:
+        return f"does not offer {sku.gpus} {GPU} yet: the device plugin has not reported its GPUs"
+    return None
+
+
+def _obstacle(workspace: Workspace, sku: Sku, candidates: Sequence[Object], qualified: Mapping[str, Object]) -> str:
+    for node in candidates:
+        if _name(node) not in qualified:
+            return f"node {_name(node)} {lack(node, workspace, sku)}"
+    return "no node has registered yet"
+
+
+def _ours(node: Object, workspace: Workspace) -> bool:
+    labels = node["metadata"].get("labels", {})
+    return (labels.get(LABEL_NAMESPACE), labels.get(LABEL_WORKSPACE)) == (
+        workspace.metadata.namespace,
+        workspace.metadata.name,
+    )
+
+
+def _of_another(node: Object, workspace: Workspace) -> bool:
+    return LABEL_WORKSPACE in node["metadata"].get("labels", {}) and not _ours(node, workspace)
+
+
+def _name(node: Object) -> str:
+    name: str = node["metadata"]["name"]
+    return name

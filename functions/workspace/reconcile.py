@@ -1,0 +1,165 @@
+"""What to do about a Workspace: a pure function from what was observed to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from functions.workspace.nodes import Nodes, choose
+from functions.workspace.observe import Observed
+from functions.workspace.render import APPLIED_HASH, inference_service
+from functions.workspace.settings import Settings
+from functions.workspace.status import Refusal, conditions, deleting, refused, url
+from kaito.api.claims import render_claim
+from kaito.api.conditions import conditions_of, settle
+from kaito.api.meta import Condition
+from kaito.api.resources import Kind, Object
+from kaito.api.status import identity, same_status, transitions
+from kaito.api.workspace import FINALIZER, Workspace
+from kaito.runtime.plan import Apply, Delete, Effect, Plan, finalizer, holds
+from presets import Catalogue, ModelPreset, Sku, shortfall
+
+NAME = "kaito-workspace"
+
+
+def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now: datetime) -> Plan:
+    """Finalizer, claims, Service, status: in this order, each step needing only what was observed."""
+    obj = observed.workspace
+    if obj is None:
+        return Plan()
+    workspace = Workspace.model_validate(obj)
+    if workspace.metadata.deletion_timestamp:
+        return _delete(obj, workspace, observed, now)
+    effects: list[Effect] = []
+    needs = _needs(workspace, catalogue, observed.service)
+    if isinstance(needs, Refusal):
+        found = refused(workspace, needs)
+        return Plan((*_status(obj, found, {"state": "Failed"}, now),))
+    model, sku = needs
+    nodes = choose(workspace, sku, model.disk, observed.claims, observed.nodes)
+    effects += finalizer(obj, FINALIZER, present=True, why="its nodes must go with it")
+    effects += (
+        Apply(render_claim(request, settings.claim_kind), f"{workspace.resource.count} nodes wanted")
+        for request in nodes.missing
+    )
+    wanted = inference_service(workspace, model, sku, settings.serving_image)
+    if len(nodes.ready) == workspace.resource.count:
+        effects += _apply_service(wanted, observed.service)
+    service = observed.service if _current(wanted, observed.service) else None
+    found = conditions(workspace, settings.claim_kind.kind, nodes, service)
+    effects += _status(obj, found, _facts(nodes, service, found), now)
+    return Plan(tuple(effects), settled=all(condition.status != "Unknown" for condition in found))
+
+
+def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -> tuple[ModelPreset, Sku] | Refusal:
+    """The preset and instance type, or why the Workspace cannot be had."""
+    if workspace.tuning is not None:
+        return Refusal("TuningNotInstalled", "this release has no tuning function: use inference")
+    if workspace.inference is None or workspace.inference.preset is None:
+        return Refusal("TemplateNotSupported", "this release serves presets only: use inference.preset")
+    preset, instance_type = workspace.inference.preset, workspace.resource.instance_type
+    model = catalogue.model(preset.name)
+    if model is None:
+        known = ", ".join(sorted(catalogue.models))
+        return Refusal("UnknownPreset", f"inference.preset.name {preset.name!r} is not in the catalogue: {known}")
+    if not (model.image or preset.preset_options.image):
+        return Refusal(
+            "ImageNeeded",
+            f"{model.name} is private: set inference.preset.accessMode: private and presetOptions.image: YOUR-IMAGE",
+        )
+    if model.distributed or workspace.resource.count > 1:
+        return Refusal(
+            "DistributedNotSupported",
+            f"{model.name} on {workspace.resource.count} nodes: this release serves from one",
+        )
+    sku = catalogue.sku(instance_type)
+    if sku is None:
+        return Refusal(
+            "UnknownInstanceType",
+            f"resource.instanceType {instance_type!r} is not in the catalogue"
+            " and starts with neither Standard_N nor Standard_D",
+        )
+    if service is not None and not _ours(service, workspace):
+        return Refusal(
+            "NameTaken",
+            f"a Knative Service named {workspace.metadata.name} is there already and is not this Workspace's:"
+            " delete it, or give the Workspace another name",
+        )
+    lacking = shortfall(model, sku, workspace.resource.count)
+    return Refusal("InsufficientGPUs", lacking) if lacking else (model, sku)
+
+
+def _apply_service(wanted: Object, found: Object | None) -> list[Effect]:
+    if found is None:
+        return [Apply(wanted, "the nodes are ready")]
+    if _current(wanted, found):
+        return []
+    return [Apply(wanted, "it differs from what the Workspace says")]
+
+
+def _current(wanted: Object, found: Object | None) -> bool:
+    """Is the Service the one we want, with nothing of it changed by others?"""
+    if found is None:
+        return False
+    annotations = found["metadata"].get("annotations") or {}
+    same = annotations.get(APPLIED_HASH) == wanted["metadata"]["annotations"][APPLIED_HASH]
+    return same and holds(wanted["spec"], found["spec"])
+
+
+def _facts(nodes: Nodes, service: Object | None, found: Sequence[Condition]) -> Object:
+    overall = next(condition for condition in found if condition.type == "WorkspaceReady")
+    state = {"True": "Ready", "False": "Failed", "Unknown": "Pending"}[overall.status]
+    facts: Object = {"state": state}
+    if nodes.ready:
+        facts["workerNodes"] = list(nodes.ready)
+    if url(service):
+        facts["url"] = url(service)
+    return facts
+
+
+def _status(obj: Object, found: Sequence[Condition], facts: Object, now: datetime) -> list[Effect]:
+    """The status write and the Events of its transitions; nothing where the status says it all already."""
+    before = conditions_of(obj)
+    status = {
+        **facts,
+        "observedGeneration": obj["metadata"].get("generation", 0),
+        "conditions": settle(found, before, now),
+    }
+    if same_status(status, obj.get("status")):
+        return []
+    effects: list[Effect] = [Apply({**identity(obj), "status": status}, _gist(found), subresource="status")]
+    effects += (Apply(event, event["reason"]) for event in transitions(obj, before, found, NAME, now))
+    return effects
+
+
+def _gist(found: Sequence[Condition]) -> str:
+    return ", ".join(f"{condition.type}={condition.status}" for condition in found)
+
+
+def _delete(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -> Plan:
+    """Delete what is ours, wait until it is gone, then let go."""
+    if FINALIZER not in workspace.metadata.finalizers:
+        return Plan()
+    owned = [child for child in (observed.service, *observed.claims) if child is not None and _ours(child, workspace)]
+    effects: list[Effect] = [
+        Delete(
+            Kind.of(child),
+            child["metadata"]["name"],
+            child["metadata"].get("namespace", ""),
+            child["metadata"]["uid"],
+            "its Workspace goes",
+        )
+        for child in owned
+        if not child["metadata"].get("deletionTimestamp")
+    ]
+    if not owned:
+        return Plan((*effects, *finalizer(obj, FINALIZER, present=False, why="everything of it is gone")))
+    left = [f"{child['kind']} {child['metadata']['name']}" for child in owned]
+    effects += _status(obj, deleting(workspace, left), {"state": "Deleting"}, now)
+    return Plan(tuple(effects), settled=False)
+
+
+def _ours(child: Object, workspace: Workspace) -> bool:
+    """A Service of the same name that somebody else made is not ours to delete; claims carry our labels."""
+    owners = child["metadata"].get("ownerReferences") or ()
+    return child["kind"] != "Service" or any(owner.get("uid") == workspace.metadata.uid for owner in owners)

@@ -1,0 +1,112 @@
+"""The Knative Service that serves a Workspace's preset. Pure: Workspace and catalogue in, manifest out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from kaito.api.claims import GPU
+from kaito.api.resources import KNATIVE_SERVICE, WORKSPACE, Object
+from kaito.api.workspace import ANNOTATION_SCALE_TO_ZERO, LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
+from presets import ModelPreset, Sku
+
+#: Says which rendering an object was applied from, so that a field we no longer set is noticed too.
+APPLIED_HASH = "kaito.sh/applied-hash"
+MODEL_MOUNT = "/mnt/model"
+PORT = 5000
+PROBE_SECONDS = 5
+
+
+def inference_service(workspace: Workspace, model: ModelPreset, sku: Sku, serving_image: str) -> Object:
+    """One pod on the Workspace's nodes; named like the Workspace, so that http://NAME.NAMESPACE/chat reaches it."""
+    assert workspace.inference is not None
+    assert workspace.inference.preset is not None
+    meta, options = workspace.metadata, workspace.inference.preset.preset_options
+    to_zero = meta.annotations.get(ANNOTATION_SCALE_TO_ZERO) == "true"
+    gpus = sku.gpus if model.gpus else 0
+    spec: Object = {
+        "timeoutSeconds": 600,
+        "responseStartTimeoutSeconds": 600,
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "nodeSelector": workspace.resource.label_selector.labels(),
+        "containers": [_container(model, serving_image, gpus)],
+        "volumes": [
+            {
+                "name": "model",
+                "image": {"reference": options.image or model.image, "pullPolicy": "IfNotPresent"},
+            }
+        ],
+    }
+    if options.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in options.image_pull_secrets]
+    if gpus:
+        spec["tolerations"] = [
+            {"key": GPU, "operator": "Exists", "effect": "NoSchedule"},
+            {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
+        ]
+        # torch's workers share tensors through /dev/shm, which a container has 64 MiB of by default.
+        spec["volumes"].append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+        spec["containers"][0]["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
+    labels = {LABEL_WORKSPACE: meta.name, LABEL_NAMESPACE: meta.namespace}
+    service: Object = {
+        "apiVersion": KNATIVE_SERVICE.api_version,
+        "kind": KNATIVE_SERVICE.kind,
+        "metadata": {
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "labels": labels,
+            "ownerReferences": [
+                {
+                    "apiVersion": WORKSPACE.api_version,
+                    "kind": WORKSPACE.kind,
+                    "name": meta.name,
+                    "uid": meta.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            "template": {
+                "metadata": {
+                    "labels": labels,
+                    "annotations": {
+                        "autoscaling.knative.dev/min-scale": "0" if to_zero else "1",
+                        "autoscaling.knative.dev/max-scale": "1",
+                        "serving.knative.dev/progress-deadline": f"{model.readiness_minutes}m",
+                    },
+                },
+                "spec": spec,
+            }
+        },
+    }
+    service["metadata"]["annotations"] = {APPLIED_HASH: digest(service)}
+    return service
+
+
+def _container(model: ModelPreset, image: str, gpus: int) -> Object:
+    health: Object = {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": PROBE_SECONDS}
+    container: Object = {
+        "name": "model",
+        "image": image,
+        "command": ["python", "-m", "serving"],
+        "args": [
+            f"--weights={MODEL_MOUNT}/{model.weights}",
+            f"--pipeline={model.pipeline}",
+            f"--torch-dtype={model.torch_dtype}",
+        ],
+        "ports": [{"containerPort": PORT}],
+        "startupProbe": {**health, "failureThreshold": model.readiness_minutes * 60 // PROBE_SECONDS},
+        "readinessProbe": dict(health),
+        "livenessProbe": {**health, "failureThreshold": 6},
+        "volumeMounts": [{"name": "model", "mountPath": MODEL_MOUNT, "readOnly": True}],
+    }
+    if gpus:
+        container["resources"] = {"limits": {GPU: str(gpus)}}
+    return container
+
+
+def digest(manifest: Object) -> str:
+    """A short name for exactly this manifest."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]

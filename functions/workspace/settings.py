@@ -1,0 +1,27 @@
+"""What an installation decides, from the environment of the function's Knative Service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kaito.api.claims import CLAIM_KINDS
+from kaito.api.resources import MACHINE, Kind
+
+SERVING_IMAGE = "kaito/serving:0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``claim_kind``: Machine or NodeClaim; ``serving_image``: the inference server's image, which holds no weights."""
+
+    claim_kind: Kind = MACHINE
+    serving_image: str = SERVING_IMAGE
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        kinds = {kind.kind: kind for kind in CLAIM_KINDS}
+        name = environment.get("KAITO_CLAIM_KIND", MACHINE.kind)
+        if name not in kinds:
+            raise ValueError(f"KAITO_CLAIM_KIND is {name!r}; it must be one of {', '.join(kinds)}")
+        return cls(kinds[name], environment.get("KAITO_SERVING_IMAGE", SERVING_IMAGE))

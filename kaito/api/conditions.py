@@ -1,0 +1,36 @@
+"""Conditions, as Kubernetes' conventions want them: keyed by type, times that move only with the status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kaito.api.meta import Condition
+from kaito.api.resources import Object
+
+
+def rfc3339(moment: datetime) -> str:
+    """Whole seconds in UTC, the precision of Kubernetes' own times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def conditions_of(obj: Mapping[str, Any]) -> dict[str, Condition]:
+    """The conditions in an object's status, by type."""
+    found = (obj.get("status") or {}).get("conditions") or ()
+    return {item["type"]: Condition.model_validate(item) for item in found}
+
+
+def settle(wanted: Iterable[Condition], before: Mapping[str, Condition], now: datetime) -> list[Object]:
+    """``wanted`` as the status holds it: a condition whose status stays keeps its lastTransitionTime."""
+    result = []
+    for condition in wanted:
+        old = before.get(condition.type)
+        kept = old is not None and old.status == condition.status and old.last_transition_time
+        time = old.last_transition_time if kept and old else rfc3339(now)
+        result.append(condition.model_copy(update={"last_transition_time": time}).model_dump(by_alias=True))
+    return result

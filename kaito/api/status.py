@@ -1,0 +1,68 @@
+"""Writing a status and telling about it: the status apply, and the Kubernetes Events of its transitions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from kaito.api.conditions import rfc3339
+from kaito.api.meta import Condition
+from kaito.api.resources import Object
+
+
+def identity(obj: Object) -> Object:
+    """An apply's head: the very object, by uid, so that nothing is made anew where it is gone."""
+    meta = obj["metadata"]
+    keep = ("name", "namespace", "uid")
+    return {
+        "apiVersion": obj["apiVersion"],
+        "kind": obj["kind"],
+        "metadata": {key: meta[key] for key in keep if key in meta},
+    }
+
+
+def same_status(wanted: Object, found: Object | None) -> bool:
+    """Does the object's status say just what is wanted? Conditions are compared by type, not by place."""
+    return _by_type(wanted) == _by_type(found or {})
+
+
+def _by_type(status: Object) -> Object:
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    return {**status, "conditions": conditions}
+
+
+def transitions(
+    obj: Object, before: Mapping[str, Condition], after: Iterable[Condition], component: str, now: datetime
+) -> Iterator[Object]:
+    """A Kubernetes Event for each condition that changed its status or reason; the same change has the same name."""
+    meta = obj["metadata"]
+    for condition in after:
+        old = before.get(condition.type)
+        if old is not None and (old.status, old.reason) == (condition.status, condition.reason):
+            continue
+        digest = hashlib.sha256(f"{meta['uid']}/{condition.type}/{condition.reason}/{condition.message}".encode())
+        time = rfc3339(now)
+        yield {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{meta['name']}.{digest.hexdigest()[:16]}",
+                "namespace": meta.get("namespace", "default"),
+            },
+            "involvedObject": {
+                "apiVersion": obj["apiVersion"],
+                "kind": obj["kind"],
+                "name": meta["name"],
+                "uid": meta["uid"],
+                **({"namespace": meta["namespace"]} if "namespace" in meta else {}),
+            },
+            "type": "Warning" if condition.status == "False" else "Normal",
+            "reason": condition.reason,
+            "message": f"{condition.type}: {condition.message}",
+            "firstTimestamp": time,
+            "lastTimestamp": time,
+            "count": 1,
+            "source": {"component": component},
+            "reportingComponent": component,
+        }

@@ -1,0 +1,185 @@
+"""The Workspace: what a user writes, and the rules the API server holds it to without any process of ours awake.
+
+Source of the fields: the reference operator's kaito.sh API (v1alpha1 and v1beta1 are identical).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from kaito.api.meta import ApiModel, Condition, FreeForm, LabelSelector, ObjectMeta
+
+FINALIZER = "workspace.finalizer.kaito.sh"
+LABEL_WORKSPACE = "kaito.sh/workspace"
+LABEL_NAMESPACE = "kaito.sh/workspacenamespace"
+ANNOTATION_SCALE_TO_ZERO = "kaito.sh/scale-to-zero"
+
+DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+
+
+def _rules(*rules: tuple[str, str]) -> dict[str, Any]:
+    """CEL rules with the CEL expression of their message: what was given and what is allowed."""
+    return {"x-kubernetes-validations": [{"rule": rule, "messageExpression": text} for rule, text in rules]}
+
+
+def _immutable(field: str, name: str) -> tuple[str, str]:
+    return (
+        f"self.{field} == oldSelf.{field}",
+        f"'{name} cannot be changed: delete the Workspace and create it anew'",
+    )
+
+
+class ResourceSpec(ApiModel):
+    """The GPU nodes a Workspace runs on."""
+
+    count: int = Field(1, ge=1, description="How many nodes.")
+    instance_type: str = Field(
+        "Standard_NC24ads_A100_v4",
+        description="The cloud's name of the node size, e.g. Standard_NC24ads_A100_v4.",
+    )
+    label_selector: LabelSelector = Field(description="Labels the nodes get and must have.")
+    preferred_nodes: tuple[str, ...] = Field((), description="Nodes to take first, by name.")
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            _immutable("count", "resource.count"),
+            _immutable("instanceType", "resource.instanceType"),
+            _immutable("labelSelector", "resource.labelSelector"),
+            (
+                "!has(self.labelSelector.matchExpressions) || self.labelSelector.matchExpressions.all("
+                "e, e.operator == 'In' && has(e.values) && size(e.values) == 1)",
+                "'resource.labelSelector: only matchLabels, or matchExpressions with operator In and one value'",
+            ),
+        )
+    )
+
+
+class PresetOptions(ApiModel):
+    image: str = Field("", description="An image of your own that holds the model's weights.")
+    image_pull_secrets: tuple[str, ...] = ()
+
+
+class PresetSpec(ApiModel):
+    """A model of the catalogue."""
+
+    name: str = Field(min_length=1, description="The preset's name, e.g. phi-3-mini-4k-instruct.")
+    access_mode: Literal["public", "private"] = "public"
+    preset_options: PresetOptions = PresetOptions()
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            (
+                "self.accessMode != 'private' || (has(self.presetOptions) && has(self.presetOptions.image)"
+                " && size(self.presetOptions.image) > 0)",
+                "'preset.accessMode private needs preset.presetOptions.image: the image that holds the weights of '"
+                " + self.name",
+            ),
+        )
+    )
+
+
+class DataSource(ApiModel):
+    """Where data comes from: exactly one of urls, volumeSource, image."""
+
+    name: str = ""
+    urls: tuple[str, ...] = ()
+    volume_source: FreeForm | None = None
+    image: str = ""
+    image_pull_secrets: tuple[str, ...] = ()
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            (
+                "[has(self.urls) && size(self.urls) > 0, has(self.volumeSource),"
+                " has(self.image) && size(self.image) > 0].filter(x, x).size() == 1",
+                "'give exactly one of urls, volumeSource or image'",
+            ),
+        )
+    )
+
+
+class DataDestination(ApiModel):
+    volume_source: FreeForm | None = None
+    image: str = ""
+    image_push_secret: str = ""
+
+
+class AdapterSpec(ApiModel):
+    source: DataSource
+    strength: str = Field("1.0", description="How much of the adapter is mixed in, from 0.0 to 1.0.")
+
+
+class InferenceSpec(ApiModel):
+    """Serve a model: a preset of the catalogue or a pod template."""
+
+    preset: PresetSpec | None = None
+    template: FreeForm | None = Field(None, description="A PodTemplateSpec of your own instead of a preset.")
+    config: str = Field("", description="A ConfigMap with the server's settings.")
+    adapters: Annotated[tuple[AdapterSpec, ...], Field(max_length=10)] = ()
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            (
+                "has(self.preset) != has(self.template)",
+                "has(self.preset) ? 'inference: give preset or template, not both'"
+                " : 'inference: give a preset (inference.preset.name) or a pod template (inference.template)'",
+            ),
+            (
+                "!has(oldSelf.preset) || (has(self.preset) && self.preset == oldSelf.preset)",
+                "'inference.preset cannot be changed: delete the Workspace and create it anew'",
+            ),
+            (
+                "has(oldSelf.template) == has(self.template)",
+                "'inference.template cannot be added or taken away: delete the Workspace and create it anew'",
+            ),
+        )
+    )
+
+
+class TuningSpec(ApiModel):
+    """Fine-tune a model and push the adapter."""
+
+    preset: PresetSpec
+    method: str = Field("qlora", pattern="^([lL][oO][rR][aA]|[qQ][lL][oO][rR][aA])$", description="lora or qlora.")
+    config: str = ""
+    input: DataSource
+    output: DataDestination
+
+
+class WorkspaceStatus(ApiModel):
+    worker_nodes: tuple[str, ...] = Field((), description="The nodes in use, sorted.")
+    conditions: tuple[Condition, ...] = ()
+    state: Literal["", "Pending", "Ready", "Running", "Succeeded", "Failed", "Deleting"] = ""
+    url: str = Field("", description="Where the model answers.")
+    observed_generation: int = 0
+
+
+class Workspace(ApiModel):
+    """GPU nodes and the one thing that runs on them: a served model or a tuning job."""
+
+    metadata: ObjectMeta
+    resource: ResourceSpec
+    inference: InferenceSpec | None = None
+    tuning: TuningSpec | None = None
+    status: WorkspaceStatus = WorkspaceStatus()
+
+
+#: Rules about the whole object; metadata.name is the only metadata CEL may read.
+WORKSPACE_RULES = _rules(
+    (
+        "has(self.inference) != has(self.tuning)",
+        "has(self.inference) ? 'give inference or tuning, not both: one Workspace does one thing'"
+        " : 'give inference (to serve a model) or tuning (to fine-tune one)'",
+    ),
+    (
+        "has(oldSelf.inference) == has(self.inference) && has(oldSelf.tuning) == has(self.tuning)",
+        "'inference and tuning cannot be added or taken away: delete the Workspace and create it anew'",
+    ),
+    (
+        f"self.metadata.name.matches('{DNS_LABEL}') && size(self.metadata.name) <= 63",
+        "'metadata.name must be a DNS label, which becomes the host name of the model: lower-case letters,"
+        " digits and -, at most 63; got ' + self.metadata.name",
+    ),
+)["x-kubernetes-validations"]

@@ -1,0 +1,98 @@
+"""What a Knative Service's template says, read once: one immutable Revision."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kaito.api.resources import Object
+
+GPU: Final = "nvidia.com/gpu"
+DEFAULT_PORT: Final = 8080
+_AUTOSCALING: Final = "autoscaling.knative.dev/"
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class PodFailure(Exception):
+    """Why a replica does not run: ``reason`` as a pod's status would say it, and a sentence with the next step."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason, self.message = reason, message
+
+
+def seconds(duration: str) -> float:
+    """The seconds of a Go duration such as ``1h30m`` or ``600s``; raises ValueError for anything else."""
+    parts = _DURATION.findall(duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        raise ValueError(f"{duration!r} is not a duration like 30s, 10m or 1h")
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One version of a Service. ``template`` is the Service's ``spec.template`` as it was admitted."""
+
+    namespace: str
+    service: str
+    name: str
+    template: Object
+
+    @property
+    def spec(self) -> Object:
+        """The pod spec, which in Knative also holds timeoutSeconds and containerConcurrency."""
+        spec: Object = self.template["spec"]
+        return spec
+
+    @property
+    def container(self) -> Object:
+        container: Object = self.spec["containers"][0]
+        return container
+
+    @property
+    def container_port(self) -> int:
+        """The port the container would have in a pod; here its process is told another one in PORT."""
+        ports = self.container.get("ports") or [{}]
+        return int(ports[0].get("containerPort") or DEFAULT_PORT)
+
+    @property
+    def gpus(self) -> int:
+        return gpus_of(self.spec)
+
+    @property
+    def min_scale(self) -> int:
+        return int(self._annotation("min-scale", 0))
+
+    @property
+    def idle_limit(self) -> float:
+        """Seconds without a request after which it scales to zero: Knative's stable window and pod retention."""
+        window = seconds(self._annotation("window", "60s"))
+        return window + seconds(self._annotation("scale-to-zero-pod-retention-period", "0s"))
+
+    @property
+    def timeout(self) -> float:
+        """Seconds a request may take, waiting for a replica included."""
+        return float(self.spec.get("timeoutSeconds") or 300)
+
+    @property
+    def concurrency(self) -> int | None:
+        """How many requests the container takes at once; None for any number."""
+        return int(self.spec.get("containerConcurrency") or 0) or None
+
+    @property
+    def progress_deadline(self) -> float:
+        """Seconds a replica may take from its start to its first readiness."""
+        annotations = (self.template.get("metadata") or {}).get("annotations") or {}
+        return seconds(annotations.get("serving.knative.dev/progress-deadline", "600s"))
+
+    def _annotation(self, name: str, default: Any) -> Any:
+        annotations = (self.template.get("metadata") or {}).get("annotations") or {}
+        return annotations.get(_AUTOSCALING + name, default)
+
+
+def gpus_of(spec: Object) -> int:
+    """The GPUs all containers of a pod spec are limited to."""
+    limits = ((container.get("resources") or {}).get("limits") or {} for container in spec["containers"])
+    return sum(int(limit.get(GPU, 0)) for limit in limits)

@@ -1,0 +1,36 @@
+"""What the front proxy asks of a Service, and why it may not get it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+
+class RouteError(Exception):
+    """No replica for a request: the HTTP status to answer with, and a sentence."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class UnknownRoute(RouteError):
+    """There is no such Service."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class ServiceFailed(RouteError):
+    """The Service does not run, and waiting would not help."""
+
+
+class NotReadyInTime(RouteError):
+    """The request waited for a replica as long as the revision's timeoutSeconds allows."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A ready replica on loopback ``port``; ``deadline`` (monotonic seconds) is when the request must have ended."""
+
+    port: int
+    deadline: float

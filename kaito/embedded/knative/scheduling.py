@@ -1,0 +1,122 @@
+"""Which Node a pod would get, in the words of the Kubernetes scheduler.
+
+Processor and memory are not weighed: every process shares the one machine below. GPUs are, because they are what a
+Workspace waits for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kaito.api.resources import Object
+from kaito.embedded.knative.revision import GPU, gpus_of
+
+
+@dataclass(frozen=True, slots=True)
+class Unschedulable:
+    """No Node fits; ``message`` says why, as a pod's PodScheduled condition would."""
+
+    message: str
+
+
+def needs_node(spec: Object) -> bool:
+    """Does this pod spec ask anything of a Node? What does not (our functions) runs beside the control plane."""
+    return bool(spec.get("nodeSelector") or _required_terms(spec) is not None or gpus_of(spec))
+
+
+def place(spec: Object, nodes: Sequence[Object], used_gpus: Mapping[str, int]) -> str | Unschedulable:
+    """The name of the first Node (by name) that fits ``spec``; ``used_gpus`` are those taken, by Node name."""
+    if not nodes:
+        return Unschedulable("no nodes available to schedule pods")
+    misfits: Counter[str] = Counter()
+    for node in sorted(nodes, key=lambda node: str(node["metadata"]["name"])):
+        misfit = _misfit(spec, node, used_gpus)
+        if misfit is None:
+            return str(node["metadata"]["name"])
+        misfits[misfit] += 1
+    reasons = ", ".join(sorted(f"{count} {misfit}" for misfit, count in misfits.items()))
+    return Unschedulable(f"0/{len(nodes)} nodes are available: {reasons}.")
+
+
+def _misfit(spec: Object, node: Object, used_gpus: Mapping[str, int]) -> str | None:
+    """The first filter a Node fails, in the order of the default scheduler's plugins."""
+    if (node.get("spec") or {}).get("unschedulable"):
+        return "node(s) were unschedulable"
+    for taint in _taints(node):
+        if not any(_tolerates(toleration, taint) for toleration in spec.get("tolerations") or ()):
+            return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}"
+    if not _selected(spec, node):
+        return "node(s) didn't match Pod's node affinity/selector"
+    name = node["metadata"]["name"]
+    allocatable = (node.get("status") or {}).get("allocatable") or {}
+    if gpus_of(spec) > int(allocatable.get(GPU, 0)) - used_gpus.get(name, 0):
+        return f"Insufficient {GPU}"
+    return None
+
+
+def _taints(node: Object) -> list[Object]:
+    """The taints that keep pods away; a Node that is not Ready counts as tainted, as its controller would do soon."""
+    taints = [
+        taint
+        for taint in (node.get("spec") or {}).get("taints") or ()
+        if taint.get("effect") in ("NoSchedule", "NoExecute")
+    ]
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    if not ready and not any(taint["key"].startswith("node.kubernetes.io/") for taint in taints):
+        taints.append({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})
+    return taints
+
+
+def _tolerates(toleration: Object, taint: Object) -> bool:
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    exists = toleration.get("operator") == "Exists"
+    if not toleration.get("key"):
+        return exists
+    same_value = (toleration.get("value") or "") == (taint.get("value") or "")
+    return bool(toleration["key"] == taint["key"]) and (exists or same_value)
+
+
+def _selected(spec: Object, node: Object) -> bool:
+    labels = node["metadata"].get("labels") or {}
+    if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
+        return False
+    terms = _required_terms(spec)
+    return terms is None or any(_term_matches(term, node) for term in terms)
+
+
+def _required_terms(spec: Object) -> list[Object] | None:
+    node_affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    return None if required is None else list(required.get("nodeSelectorTerms") or ())
+
+
+def _term_matches(term: Object, node: Object) -> bool:
+    """All expressions of a term must hold; a term without any matches nothing."""
+    labels = node["metadata"].get("labels") or {}
+    fields = {"metadata.name": node["metadata"]["name"]}
+    checks = [_holds(expression, labels) for expression in term.get("matchExpressions") or ()]
+    checks += [_holds(expression, fields) for expression in term.get("matchFields") or ()]
+    return bool(checks) and all(checks)
+
+
+def _holds(expression: Object, values: Mapping[str, str]) -> bool:
+    """An unknown operator holds nowhere, so that the pod stays pending instead of landing anywhere."""
+    value, wanted = values.get(expression["key"]), expression.get("values") or []
+    match expression["operator"]:
+        case "In":
+            return value in wanted
+        case "NotIn":
+            return value not in wanted
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt":
+            return value is not None and value.isdigit() and int(value) > int(wanted[0])
+        case "Lt":
+            return value is not None and value.isdigit() and int(value) < int(wanted[0])
+    return False

@@ -1,0 +1,153 @@
+"""CloudEvents over HTTP: the one adapter between the wire, the cloudevents package and this project.
+
+The package validates and builds; what is on the wire is read here. Its own readers invent a missing id, time
+and specversion, cut the time to microseconds, parse data nobody asked for, and fail with unrelated
+exceptions.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from cloudevents.core.exceptions import BaseCloudEventException, CloudEventValidationError
+from cloudevents.core.v1.event import REQUIRED_ATTRIBUTES, CloudEvent
+
+#: What an attribute value may hold unescaped in a header (CloudEvents HTTP binding 1.0.2, section 3.1.3.2).
+_UNESCAPED: Final = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"%')
+_STRUCTURED: Final = "application/cloudevents+json"
+
+
+class BadEvent(Exception):
+    """What arrived is no CloudEvent 1.0, or its data is not what its content type says; the text says why."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A CloudEvent: ``attributes`` holds all context attributes, extensions included, as on the wire."""
+
+    attributes: Mapping[str, str]
+    body: bytes = b""
+
+    @property
+    def id(self) -> str:
+        return self.attributes["id"]
+
+    @property
+    def source(self) -> str:
+        return self.attributes["source"]
+
+    @property
+    def type(self) -> str:
+        return self.attributes["type"]
+
+    @property
+    def subject(self) -> str | None:
+        return self.attributes.get("subject")
+
+    @cached_property
+    def data(self) -> Any:
+        """The body parsed if its type is JSON, else as bytes; None if empty. Raises BadEvent."""
+        if not self.body:
+            return None
+        content_type = self.attributes.get("datacontenttype", "")
+        return _json(self.body, f"data is not the {content_type} it says") if _is_json(content_type) else self.body
+
+    def with_attributes(self, **changes: str | None) -> Event:
+        """The same event with these attributes; None takes one away."""
+        merged = {**self.attributes, **changes}
+        return Event({name: value for name, value in merged.items() if value is not None}, self.body)
+
+
+def new(attributes: Mapping[str, str], body: bytes = b"") -> Event:
+    """An event of our own, with a fresh id, the present time and these attributes. Raises BadEvent."""
+    built = _validated(dict(attributes)).get_attributes()
+    time = built["time"].isoformat().replace("+00:00", "Z")
+    return Event({**built, "time": attributes.get("time", time)}, body)
+
+
+def parse(headers: Mapping[str, str], body: bytes) -> Event:
+    """Read an HTTP message in binary or structured (JSON) mode; raises BadEvent with what is wrong."""
+    by_name = {name.lower(): value for name, value in headers.items()}
+    content_type = by_name.get("content-type", "").lower()
+    if content_type.startswith(_STRUCTURED):
+        attributes, body = _structured(body)
+    elif content_type.startswith("application/cloudevents"):
+        raise BadEvent(f"cannot read {content_type}: send single events, in binary mode or as {_STRUCTURED}")
+    else:
+        attributes = {name[3:]: unquote(value) for name, value in by_name.items() if name.startswith("ce-")}
+        if "content-type" in by_name:
+            attributes["datacontenttype"] = by_name["content-type"]
+    if missing := [name for name in REQUIRED_ATTRIBUTES if name not in attributes]:
+        raise BadEvent(f"not a CloudEvent: no {', '.join(missing)} (in binary mode, headers ce-NAME)")
+    _validated(dict(attributes))
+    return Event(attributes, body)
+
+
+def to_binary(event: Event) -> tuple[dict[str, str], bytes]:
+    """The headers and body of the event in binary mode."""
+    headers = {
+        f"ce-{name}": quote(value, safe=_UNESCAPED)
+        for name, value in event.attributes.items()
+        if name != "datacontenttype"
+    }
+    if "datacontenttype" in event.attributes:
+        headers["content-type"] = event.attributes["datacontenttype"]
+    return headers, event.body
+
+
+def _structured(body: bytes) -> tuple[dict[str, str], bytes]:
+    envelope = _json(body, f"the body is not the {_STRUCTURED} it says")
+    if not isinstance(envelope, dict):
+        raise BadEvent(f"the body is a JSON {type(envelope).__name__}, an event is an object")
+    data, encoded = envelope.pop("data", None), envelope.pop("data_base64", None)
+    attributes = {name: _text(name, value) for name, value in envelope.items() if value is not None}
+    if encoded is not None:
+        try:
+            return attributes, base64.b64decode(encoded, validate=True)
+        except (ValueError, TypeError) as error:
+            raise BadEvent(f"data_base64: {error}") from error
+    if data is None:
+        return attributes, b""
+    content_type = attributes.setdefault("datacontenttype", "application/json")
+    if isinstance(data, str) and not _is_json(content_type):
+        return attributes, data.encode()
+    return attributes, json.dumps(data, separators=(",", ":")).encode()
+
+
+def _validated(attributes: dict[str, Any]) -> CloudEvent:
+    try:
+        if "time" in attributes:
+            attributes["time"] = datetime.fromisoformat(attributes["time"])
+        return CloudEvent(attributes)
+    except CloudEventValidationError as error:
+        raise BadEvent("; ".join(str(reason) for reasons in error.errors.values() for reason in reasons)) from error
+    except (BaseCloudEventException, ValueError) as error:
+        raise BadEvent(str(error)) from error
+
+
+def _text(name: str, value: Any) -> str:
+    """An attribute of the JSON format in the canonical string form of its type."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int):
+        return str(value)
+    raise BadEvent(f"attribute {name} must be a string, a number or a boolean, not {type(value).__name__}")
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type.endswith(("/json", "+json"))
+
+
+def _json(body: bytes, otherwise: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadEvent(f"{otherwise}: {error}") from error

@@ -1,0 +1,106 @@
+"""A decision as a value: what to write, in order, and when to look again.
+
+Every effect is idempotent, so a plan that was cut short anywhere is finished by deciding again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kaito.api.resources import Kind, Object
+from kaito.runtime.kube import Kube, KubeError
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply of exactly these fields. ``why`` is for the person reading the log or a replay."""
+
+    object: Object
+    why: str
+    subresource: str | None = None
+
+    def run(self, kube: Kube, manager: str) -> None:
+        kube.apply(self.object, manager=manager, subresource=self.subresource)
+
+    def __str__(self) -> str:
+        meta = self.object["metadata"]
+        target = f"{self.object['kind']} {meta['name']}" + (f"/{self.subresource}" if self.subresource else "")
+        return f"apply {target}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetFinalizers:
+    """Replace an object's finalizers, if it has not changed since it was observed (else Conflict). Gone is fine.
+
+    Not server-side apply: a finalizer that somebody else happens to own too would never go away.
+    """
+
+    object: Object
+    finalizers: tuple[str, ...]
+    why: str
+
+    def run(self, kube: Kube, manager: str) -> None:  # noqa: ARG002 - a merge patch has no field manager
+        meta = self.object["metadata"]
+        body = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": list(self.finalizers)}}
+        try:
+            kube.patch(Kind.of(self.object), meta["name"], meta.get("namespace"), body)
+        except KubeError as error:
+            if error.status != 404:
+                raise
+
+    def __str__(self) -> str:
+        return f"finalizers of {self.object['kind']} {self.object['metadata']['name']}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete that very object (by uid), if it is still there."""
+
+    kind: Kind
+    name: str
+    namespace: str
+    uid: str
+    why: str
+
+    def run(self, kube: Kube, manager: str) -> None:  # noqa: ARG002 - deletes have no field manager
+        kube.delete(self.kind, self.name, self.namespace or None, uid=self.uid)
+
+    def __str__(self) -> str:
+        return f"delete {self.kind.kind} {self.name}: {self.why}"
+
+
+Effect = Apply | SetFinalizers | Delete
+
+
+def finalizer(obj: Object, name: str, *, present: bool, why: str) -> tuple[SetFinalizers, ...]:
+    """The effect that has ``name`` among the object's finalizers or not; nothing where that holds already."""
+    before = tuple(obj["metadata"].get("finalizers") or ())
+    if (name in before) == present:
+        return ()
+    after = (*before, name) if present else tuple(item for item in before if item != name)
+    return (SetFinalizers(obj, after, why),)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``requeue_after``: seconds until looking again is worth it without an event. It saves time only: the sweep
+    comes anyway. ``settled``: nothing is under way, so no fast sweep is needed for this object."""
+
+    effects: tuple[Effect, ...] = ()
+    requeue_after: float | None = None
+    settled: bool = True
+
+
+def holds(wanted: object, found: object) -> bool:
+    """Does ``found`` hold all of ``wanted``? Objects may have more fields (defaults); lists are compared in order."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(
+            key in found and holds(value, found[key]) for key, value in wanted.items()
+        )
+    if isinstance(wanted, (list, tuple)):
+        return (
+            isinstance(found, (list, tuple))
+            and len(wanted) == len(found)
+            and all(holds(w, f) for w, f in zip(wanted, found, strict=True))
+        )
+    return wanted == found

@@ -1,0 +1,199 @@
+"""Coalescing deliveries into reconciles.
+
+A delivery is answered once a reconcile of its key that *began* after it arrived has ended: an acknowledged event is
+never lost, and a crash before that means redelivery. Many deliveries for one key cost one reconcile, many waiting
+keys cost one observation. A key is never reconciled twice at once in this process; between two replicas, server-side
+apply with preconditions keeps it right.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+import structlog
+
+from kaito.api.resources import Kind, Object
+from kaito.runtime.events import Event
+from kaito.runtime.keys import Key
+from kaito.runtime.kube import Conflict, Kube, KubeError
+from kaito.runtime.plan import Plan
+
+log = structlog.get_logger()
+Observed = TypeVar("Observed")
+
+#: A conflict means our picture was old, so look again at once; a writer that keeps winning is answered 409.
+CONFLICT_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Function(Generic[Observed]):
+    """One concern. ``name`` is also its field manager.
+
+    ``keys`` turns an event into the objects it hints at; ``list_keys`` names all of them, for the sweep; ``observe``
+    does all reads for some keys at once; ``reconcile`` is pure. ``fast_sweep`` is the PingSource that exists only
+    while something is unsettled.
+    """
+
+    name: str
+    keys: Callable[[Event], Iterable[Key]]
+    list_keys: Callable[[Kube], Sequence[Key]]
+    observe: Callable[[Kube, Sequence[Key]], Mapping[Key, Observed]]
+    reconcile: Callable[[Observed, datetime], Plan]
+    fast_sweep: Object
+
+
+class Reconciler(Generic[Observed]):
+    """Runs one Function against one API server with ``workers`` threads."""
+
+    def __init__(self, function: Function[Observed], kube: Kube, *, workers: int = 4) -> None:
+        self._function, self._kube = function, kube
+        self._changed = threading.Condition()
+        self._switching = threading.Lock()
+        self._waiting: dict[Key, list[Future[None]]] = {}
+        self._active: set[Key] = set()
+        self._unsettled: set[Key] = set()
+        self._sweeping_fast = True  # unknown at start, so the first settled sweep takes it away
+        self._timers: list[tuple[float, Key]] = []
+        for index in range(workers):
+            threading.Thread(target=self._work, name=f"reconcile-{index}", daemon=True).start()
+        threading.Thread(target=self._watch_timers, name="timers", daemon=True).start()
+
+    def submit(self, keys: Iterable[Key]) -> list[Future[None]]:
+        """Ask for a reconcile of each key; each future ends with it, or with the KubeError that prevented it."""
+        futures = []
+        with self._changed:
+            for key in keys:
+                future: Future[None] = Future()
+                self._waiting.setdefault(key, []).append(future)
+                futures.append(future)
+            self._changed.notify_all()
+        return futures
+
+    def sweep(self) -> list[Future[None]]:
+        """Ask for a reconcile of every object there is."""
+        keys = self._function.list_keys(self._kube)
+        with self._changed:
+            self._unsettled.intersection_update(keys)
+        if not keys:
+            self._balance_fast_sweep()
+        return self.submit(keys)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: any(key not in self._active for key in self._waiting))
+                batch = {key: self._waiting.pop(key) for key in list(self._waiting) if key not in self._active}
+                self._active.update(batch)
+            try:
+                self._reconcile_batch(batch)
+            finally:
+                with self._changed:
+                    self._active.difference_update(batch)
+                    self._changed.notify_all()
+            self._balance_fast_sweep()
+
+    def _reconcile_batch(self, batch: Mapping[Key, list[Future[None]]]) -> None:
+        error: Exception | None = None
+        observed: Mapping[Key, Observed] = {}
+        try:
+            observed = self._function.observe(self._kube, list(batch))
+        except Exception as caught:  # noqa: BLE001 - handed to the deliveries, which answer with it
+            error = caught
+        for key, futures in batch.items():
+            failure = error
+            if failure is None:
+                failure = self._reconcile(key, observed[key])
+            for future in futures:
+                if failure is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(failure)
+
+    def _reconcile(self, key: Key, observed: Observed) -> Exception | None:
+        started = time.monotonic()
+        for attempt in range(1, CONFLICT_TRIES + 1):
+            plan = Plan()
+            done = 0
+            try:
+                if attempt > 1:
+                    observed = self._function.observe(self._kube, [key])[key]
+                plan = self._function.reconcile(observed, datetime.now(UTC))
+                for effect in plan.effects:
+                    effect.run(self._kube, self._function.name)
+                    done += 1
+            except Conflict as conflict:
+                if attempt < CONFLICT_TRIES:
+                    continue
+                failure: Exception = conflict
+            except Exception as caught:  # noqa: BLE001 - handed to the deliveries, which answer with it
+                failure = caught
+            else:
+                self._remember(key, plan)
+                log.info(
+                    "reconciled",
+                    object=str(key),
+                    effects=[str(effect) for effect in plan.effects],
+                    settled=plan.settled,
+                    requeue_after=plan.requeue_after,
+                    seconds=round(time.monotonic() - started, 3),
+                )
+                return None
+            with self._changed:
+                self._unsettled.add(key)
+            log.warning(
+                "reconcile failed",
+                object=str(key),
+                done=done,
+                of=len(plan.effects),
+                error=str(failure),
+                exc_info=None if isinstance(failure, KubeError) else failure,
+            )
+            return failure
+        raise AssertionError("unreachable: the last try returns")
+
+    def _remember(self, key: Key, plan: Plan) -> None:
+        with self._changed:
+            if plan.settled:
+                self._unsettled.discard(key)
+            else:
+                self._unsettled.add(key)
+            if plan.requeue_after is not None:
+                heapq.heappush(self._timers, (time.monotonic() + plan.requeue_after, key))
+                self._changed.notify_all()
+
+    def _watch_timers(self) -> None:
+        while True:
+            with self._changed:
+                due = self._timers[0][0] - time.monotonic() if self._timers else None
+                if due is None or due > 0:
+                    self._changed.wait(due)
+                    continue
+                _, key = heapq.heappop(self._timers)
+            self.submit([key])
+
+    def _balance_fast_sweep(self) -> None:
+        """Have the fast sweep's PingSource exactly while something is unsettled."""
+        with self._switching:  # the writes must come in the order of the decisions
+            with self._changed:
+                wanted = bool(self._unsettled)
+                if wanted == self._sweeping_fast or (not wanted and (self._waiting or self._active)):
+                    return
+                self._sweeping_fast = wanted
+            sweep = self._function.fast_sweep
+            try:
+                if wanted:
+                    self._kube.apply(sweep, manager=self._function.name)
+                else:
+                    self._kube.delete(Kind.of(sweep), sweep["metadata"]["name"], sweep["metadata"]["namespace"])
+            except KubeError as error:
+                self._sweeping_fast = not wanted
+                log.warning("fast sweep not switched", on=wanted, error=str(error))
+            with self._changed:
+                self._changed.notify_all()

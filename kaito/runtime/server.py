@@ -1,0 +1,96 @@
+"""The HTTP shell of a function: CloudEvents in, 202 out.
+
+Status codes are the Broker's language (Knative's data plane specification): 202 with an empty body when the event is
+dealt with (a body that is no CloudEvent would be a failure to the Broker), 400 for what is no CloudEvent (not
+retried), 409 and 5xx for a failure that a redelivery may cure.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import wait
+from typing import Any, TypeVar
+
+from flask import Flask, Response, request
+from gunicorn.app.base import BaseApplication
+
+from kaito.runtime.events import BadEvent, parse
+from kaito.runtime.keys import PING
+from kaito.runtime.kube import Conflict, Kube, KubeError
+from kaito.runtime.log import configure
+from kaito.runtime.reconciler import Function, Reconciler
+
+Observed = TypeVar("Observed")
+
+#: Below the Triggers' delivery timeout (60 s), so that the Broker hears why.
+ANSWER_WITHIN_SECONDS = 50
+THREADS = 64
+
+
+def create_app(function: Function[Observed], reconciler: Reconciler[Observed]) -> Flask:
+    """The function's WSGI app: ``POST /`` takes an event, ``GET /healthz`` says that it can."""
+    app = Flask(function.name)
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return Response(status=200)
+
+    @app.post("/")
+    def deliver() -> Response:
+        try:
+            event = parse(dict(request.headers), request.get_data())
+            futures = reconciler.sweep() if event.type == PING else reconciler.submit(function.keys(event))
+        except BadEvent as error:
+            return Response(f"{error}\n", status=400)
+        except KubeError as error:
+            return _failure(error)
+        pending = wait(futures, timeout=ANSWER_WITHIN_SECONDS).not_done
+        if pending:
+            return Response("the reconcile is still running\n", status=503)
+        failures = [failure for future in futures if (failure := future.exception()) is not None]
+        return _failure(failures[0]) if failures else Response(status=202)
+
+    return app
+
+
+def _failure(error: BaseException) -> Response:
+    return Response(f"{error}\n", status=409 if isinstance(error, Conflict) else 503)
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn in this process's own words: one worker (one coalescing queue), many threads (waiting deliveries)."""
+
+    def __init__(self, function: Function[Any]) -> None:
+        self._function = function
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = {
+            "bind": f"0.0.0.0:{os.environ.get('PORT', '8080')}",
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "timeout": 0,
+            "graceful_timeout": 20,
+            "keepalive": 60,
+            "loglevel": "warning",
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        configure()
+        reconciler = Reconciler(self._function, Kube.from_environment())
+        app = create_app(self._function, reconciler)
+        # Timers died with the process before this one; a sweep finds what they waited for. If it fails, the API
+        # server is away: its events, or the next sweep, come when it is back.
+        try:
+            reconciler.sweep()
+        except KubeError as error:
+            app.logger.warning("no sweep at start: %s", error)
+        return app
+
+
+def serve(function: Function[Any]) -> None:
+    """Serve on ``$PORT`` until SIGTERM, then drain."""
+    _Server(function).run()

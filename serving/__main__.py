@@ -1,0 +1,79 @@
+"""``python -m serving``: the server's process.
+
+gunicorn holds the socket and one worker with threads: the model is there once, and a generation leaves
+Python's lock to others for most of its time. The model is loaded in the worker, after the fork, for torch
+does not survive one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+
+from serving.app import MAX_WAITING, create_app
+from serving.engine import DTYPES
+from serving.pipeline import PIPELINES, load
+from serving.startup import Startup
+
+_GRACE: Final = 25  # seconds an answer may take after SIGTERM; a pod has 30 by default
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn, configured here and nowhere else, around one model."""
+
+    def __init__(self, startup: Startup, bind: str) -> None:
+        self._startup, self._bind = startup, bind
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings: dict[str, Any] = {
+            "bind": self._bind,
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": MAX_WAITING + 8,
+            "graceful_timeout": _GRACE,
+            # A worker that loads a large model is not hung; the platform's liveness probe tells when one is.
+            "timeout": 0,
+            "proc_name": "serving",
+            "control_socket_disable": True,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        self._startup.start()
+        return create_app(lambda: self._startup.model)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until SIGTERM; exits with a line on stderr where there is nothing to serve."""
+    parser = argparse.ArgumentParser(prog="serving", description="Serve one model over HTTP on $HOST:$PORT.")
+    parser.add_argument("--weights", type=Path, required=True, help="directory of config, tokenizer and safetensors")
+    parser.add_argument("--pipeline", choices=PIPELINES, default="text-generation")
+    parser.add_argument("--torch-dtype", choices=DTYPES, default="auto", help="auto: what the hardware is good at")
+    flags = parser.parse_args(arguments)
+    port = os.environ.get("PORT", "5000")
+    if not port.isdecimal():
+        sys.exit(f"serving: PORT is {port!r}; it must be a number")
+    if not (flags.weights / "config.json").is_file():
+        sys.exit(f"serving: no model in {flags.weights}: it has no config.json. Is the model image mounted there?")
+
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # what is not in the directory is not looked for elsewhere
+    startup = Startup(
+        lambda: load(flags.weights, flags.pipeline, flags.torch_dtype),
+        # From a thread only this ends the worker, and by this code gunicorn starts no other.
+        failed=lambda: os._exit(Arbiter.APP_LOAD_ERROR),
+    )
+    # All interfaces unless told otherwise: Knative's probes and proxy come from outside the container.
+    Server(startup, f"{os.environ.get('HOST', '0.0.0.0')}:{port}").run()  # noqa: S104
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""A request becomes tokens, an engine continues them, the new ones become the answer.
+
+A prompt to a model with a chat template is one user message. Such a model was tuned to answer messages
+and only continues bare text: asked "What is the capital of France?" as it stands, the built-in one ends
+at once or rambles. Its answer stands alone, so ``return_full_text`` applies to text continued by a model
+without a template, as does ``prefix`` in front of it; messages need a template. The pipeline
+``conversational`` says that a template must be there.
+
+How tokens are chosen is, in this order, what the request names, what the model's generation_config.json
+recommends, the reference's defaults.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from jinja2 import TemplateError
+from pydantic import ValidationError
+
+from serving.chat import SAMPLING, ChatRequest, GenerateOptions, RequestError
+from serving.engine import Engine, ModelError, TransformersEngine, first_line
+
+PIPELINES: Final = ("text-generation", "conversational")
+_RECOMMENDED: Final = SAMPLING | {"do_sample", "repetition_penalty"}
+
+
+class Tokenizer(Protocol):
+    """What is used of a transformers tokenizer."""
+
+    chat_template: str | None
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool) -> str: ...
+
+    def apply_chat_template(
+        self, conversation: list[dict[str, str]], *, add_generation_prompt: bool, return_dict: bool
+    ) -> Any: ...
+
+
+class Pipeline:
+    """One model that answers requests."""
+
+    def __init__(self, tokenizer: Tokenizer, engine: Engine, defaults: GenerateOptions) -> None:
+        self._tokenizer, self._engine, self._defaults = tokenizer, engine, defaults
+
+    def answer(self, request: ChatRequest) -> str:
+        """The answer's text. Raises RequestError for what this model cannot take."""
+        options = request.generate_kwargs.over(self._defaults)
+        ids = self._ids(request)
+        if len(ids) >= self._engine.window:
+            ids = self._shortened(ids, request, options)
+        new_tokens = self._room(len(ids), options)
+        continued = [*ids, *self._engine.generate(ids, options, new_tokens)]
+        text, asked = self._text(continued, request), self._text(ids, request)
+        if self._chats or not request.return_full_text:
+            return text[len(asked) :]
+        return text
+
+    def warm_up(self) -> None:
+        """Generate a token, so that a pipeline said to be ready has answered once."""
+        self.answer(ChatRequest(prompt="Hi", generate_kwargs=GenerateOptions(max_new_tokens=2, do_sample=False)))
+
+    @property
+    def _chats(self) -> bool:
+        return self._tokenizer.chat_template is not None
+
+    def _ids(self, request: ChatRequest) -> list[int]:
+        prompt = f"{request.prefix or ''}{request.prompt or ''}"
+        if not self._chats:
+            if request.messages is not None:
+                raise RequestError("This model has no chat template and takes no messages. Send a prompt instead.")
+            return self._tokenizer.encode(prompt)
+        turns = [turn.model_dump() for turn in request.messages or []] or [{"role": "user", "content": prompt}]
+        try:
+            encoded = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+        except TemplateError as error:
+            raise RequestError(f"The model's chat template refuses these messages: {first_line(error)}") from error
+        ids: list[int] = encoded["input_ids"]
+        return ids
+
+    def _shortened(self, ids: list[int], request: ChatRequest, options: GenerateOptions) -> list[int]:
+        """The end of ``ids``, where the request asks for it, that leaves room for the new tokens."""
+        window = self._engine.window
+        if request.handle_long_generation is None:
+            raise RequestError(
+                f"The prompt has {len(ids)} tokens and the model holds {window}, its answer included. "
+                'Send a shorter one, or handle_long_generation "hole" to drop its beginning.'
+            )
+        if options.max_new_tokens is None or options.max_new_tokens >= window:
+            raise RequestError(
+                f'handle_long_generation "hole" needs generate_kwargs.max_new_tokens below {window}, '
+                "the tokens that the model holds."
+            )
+        return ids[options.max_new_tokens - window :]
+
+    def _room(self, length: int, options: GenerateOptions) -> int:
+        """How many tokens the answer may have."""
+        end = options.max_length if options.max_new_tokens is None else length + options.max_new_tokens
+        if end <= length:
+            raise RequestError(
+                f"The prompt has {length} tokens and generate_kwargs.max_length, which counts them too, "
+                f"is {end}. Send a larger max_length, or max_new_tokens, which counts the answer only."
+            )
+        return min(end, self._engine.window) - length
+
+    def _text(self, ids: list[int], request: ChatRequest) -> str:
+        return self._tokenizer.decode(
+            ids,
+            skip_special_tokens=True,
+            clean_up_tokenization_spaces=request.clean_up_tokenization_spaces,
+        )
+
+
+def load(weights: Path, kind: str, dtype: str) -> Pipeline:
+    """Load engine, tokenizer and recommended options from ``weights`` and answer once. Raises ModelError."""
+    engine = TransformersEngine.load(weights, dtype)
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
+        defaults = recommended(weights)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"the tokenizer in {weights} cannot be loaded: {first_line(error)}") from error
+    if kind == "conversational" and tokenizer.chat_template is None:
+        raise ModelError(f"the model in {weights} has no chat template; run it with --pipeline text-generation")
+    pipeline = Pipeline(tokenizer, engine, defaults)
+    pipeline.warm_up()
+    return pipeline
+
+
+def recommended(weights: Path) -> GenerateOptions:
+    """How the model's makers choose tokens, by its generation_config.json; its lengths are not taken over."""
+    file = weights / "generation_config.json"
+    if not file.exists():
+        return GenerateOptions()
+    content = json.loads(file.read_text())
+    named = {key: value for key, value in content.items() if key in _RECOMMENDED and value is not None}
+    try:
+        return GenerateOptions.model_validate(named)
+    except ValidationError as error:
+        raise ModelError(f"{file} recommends what cannot be: {error.errors()[0]['msg']} in {named}") from error

@@ -1,0 +1,58 @@
+"""A model is loaded in the background, while the port is open and says so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from serving.chat import ChatRequest
+from serving.engine import ModelError
+
+_log = structlog.get_logger()
+
+
+class Model(Protocol):
+    """What answers requests: a Pipeline."""
+
+    def answer(self, request: ChatRequest) -> str: ...
+
+
+class NotReadyError(Exception):
+    """No token has been generated yet; the message says why."""
+
+
+class Startup:
+    """Loads a model once, in a thread; ``failed`` is called where it cannot, and ends the process."""
+
+    def __init__(self, load: Callable[[], Model], failed: Callable[[], None]) -> None:
+        self._load, self._failed = load, failed
+        self._began = time.monotonic()
+        self._model: Model | None = None
+
+    def start(self) -> None:
+        """Begin to load. The thread does not keep a process alive that is told to stop meanwhile."""
+        threading.Thread(target=self._run, name="startup", daemon=True).start()
+
+    @property
+    def model(self) -> Model:
+        """The model; raises NotReadyError until it has answered once."""
+        if self._model is None:
+            raise NotReadyError(f"The model is being loaded, for {time.monotonic() - self._began:.0f} s now")
+        return self._model
+
+    def _run(self) -> None:
+        try:
+            self._model = self._load()
+        except ModelError as error:
+            _log.error("model.failed", reason=str(error))
+            self._failed()
+        except BaseException:
+            _log.exception("model.failed")
+            self._failed()
+            raise
+        else:
+            _log.info("model.ready", seconds=round(time.monotonic() - self._began, 2))

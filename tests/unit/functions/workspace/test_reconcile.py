@@ -1,0 +1,302 @@
+"""The decision about a Workspace, as tables of observed → plan."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+import presets
+from functions.workspace.nodes import claim_name
+from functions.workspace.observe import Observed
+from functions.workspace.reconcile import reconcile
+from functions.workspace.settings import Settings
+from kaito.api.resources import MACHINE, NODE_CLAIM, Object
+from kaito.runtime.plan import Apply, Delete, Plan, SetFinalizers
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+UID = "cba9630d-cf05-42f0-a9c8-31c77ddd12ed"
+MACHINE_NAME = claim_name(UID, 0)
+CATALOGUE = presets.load()
+
+
+def workspace(preset: str = "phi-3-mini-4k-instruct", instance_type: str = "Standard_NC6s_v3", **spec: Any) -> Object:
+    return {
+        "apiVersion": "kaito.sh/v1alpha1",
+        "kind": "Workspace",
+        "metadata": {
+            "name": "phi",
+            "namespace": "default",
+            "uid": UID,
+            "generation": 1,
+            "resourceVersion": "7",
+            "finalizers": ["workspace.finalizer.kaito.sh"],
+        },
+        "resource": {"count": 1, "instanceType": instance_type, "labelSelector": {"matchLabels": {"apps": "phi"}}},
+        "inference": {"preset": {"name": preset, "accessMode": "public"}},
+        **spec,
+    }
+
+
+def machine(*, ready: bool = False, **conditions: tuple[str, str, str]) -> Object:
+    facts = {"MachineLaunched": ("True", "Launched", ""), **conditions}
+    if ready:
+        facts["Ready"] = ("True", "Ready", "")
+    return {
+        "apiVersion": "karpenter.sh/v1alpha5",
+        "kind": "Machine",
+        "metadata": {"name": MACHINE_NAME, "uid": "m1", "labels": {"kaito.sh/workspace": "phi"}},
+        "spec": {"requirements": []},
+        "status": {
+            "nodeName": MACHINE_NAME if ready else "",
+            "conditions": [
+                {"type": kind, "status": status, "reason": reason, "message": message}
+                for kind, (status, reason, message) in facts.items()
+            ],
+        },
+    }
+
+
+def node(name: str = MACHINE_NAME, *, gpus: int = 1, ready: str = "True", ours: bool = True) -> Object:
+    labels = {"apps": "phi", "node.kubernetes.io/instance-type": "Standard_NC6s_v3"}
+    if ours:
+        labels |= {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "default"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "uid": f"uid-{name}", "labels": labels},
+        "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}, "conditions": [{"type": "Ready", "status": ready}]},
+    }
+
+
+def decide(observed: Observed, settings: Settings | None = None) -> Plan:
+    return reconcile(observed, CATALOGUE, settings or Settings(), NOW)
+
+
+def applied(plan: Plan, kind: str) -> list[Object]:
+    return [e.object for e in plan.effects if isinstance(e, Apply) and e.object["kind"] == kind and not e.subresource]
+
+
+def status(plan: Plan) -> Object:
+    return next(e.object["status"] for e in plan.effects if isinstance(e, Apply) and e.subresource == "status")
+
+
+def says(plan: Plan) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in status(plan)["conditions"]}
+
+
+def served(observed: Observed, ready: tuple[str, str, str]) -> Object:
+    """The Service as planned, with what Knative says of it."""
+    service = copy.deepcopy(applied(decide(observed), "Service")[0])
+    service["metadata"] |= {"uid": "s1", "generation": 1}
+    service["status"] = {
+        "observedGeneration": 1,
+        "url": "http://phi.default.example.com",
+        "conditions": [{"type": "Ready", "status": ready[0], "reason": ready[1], "message": ready[2]}],
+    }
+    return service
+
+
+def settled() -> Observed:
+    """A Workspace that serves, with its status written."""
+    observed = Observed(workspace(), (machine(ready=True),), (node(),))
+    observed = Observed(observed.workspace, observed.claims, observed.nodes, served(observed, ("True", "", "")))
+    assert observed.workspace is not None
+    return Observed({**observed.workspace, "status": status(decide(observed))}, *_rest(observed))
+
+
+def _rest(observed: Observed) -> tuple[Any, ...]:
+    return observed.claims, observed.nodes, observed.service
+
+
+def test_a_workspace_that_is_gone_needs_nothing() -> None:
+    assert decide(Observed(None)) == Plan()
+
+
+def test_a_new_workspace_gets_its_finalizer_before_anything_that_must_be_cleaned_up() -> None:
+    new = workspace()
+    new["metadata"]["finalizers"] = []
+    plan = decide(Observed(new))
+    assert isinstance(plan.effects[0], SetFinalizers)
+    assert plan.effects[0].finalizers == ("workspace.finalizer.kaito.sh",)
+    assert [m["metadata"]["name"] for m in applied(plan, "Machine")] == [MACHINE_NAME]
+    assert not applied(plan, "Service")
+    assert says(plan)["ResourceReady"] == ("Unknown", "WaitingForNodes")
+    assert not plan.settled
+
+
+@pytest.mark.parametrize("kind", [MACHINE, NODE_CLAIM])
+def test_the_claim_asks_for_the_instance_type_and_carries_the_labels(kind: Any) -> None:
+    plan = decide(Observed(workspace()), Settings(kind, "kaito/serving:0.1.0"))
+    (claim,) = applied(plan, kind.kind)
+    assert {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["Standard_NC6s_v3"]} in claim["spec"][
+        "requirements"
+    ]
+    assert claim["metadata"]["labels"]["apps"] == "phi"
+    assert claim["metadata"]["labels"]["kaito.sh/workspacenamespace"] == "default"
+    assert claim["spec"]["taints"] == [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]
+    assert len(claim["metadata"]["name"]) == 11
+
+
+def test_one_claim_a_slot_however_often_it_is_asked() -> None:
+    assert not applied(decide(Observed(workspace(), (machine(),))), "Machine")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ((), "no node has registered yet"),
+        ((node(ready="False"),), "is not Ready"),
+        ((node(gpus=0),), "does not offer 1 nvidia.com/gpu yet"),
+    ],
+)
+def test_what_is_not_a_ready_gpu_node_is_waited_for_by_name(nodes: tuple[Object, ...], message: str) -> None:
+    plan = decide(Observed(workspace(), (machine(ready=True),), nodes))
+    condition = next(c for c in status(plan)["conditions"] if c["type"] == "ResourceReady")
+    assert condition["status"] == "Unknown"
+    assert message in condition["message"]
+    assert not applied(plan, "Service")
+
+
+def test_ready_nodes_get_the_service() -> None:
+    plan = decide(Observed(workspace(), (machine(ready=True),), (node(),)))
+    (service,) = applied(plan, "Service")
+    pod = service["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "1"}
+    assert pod["nodeSelector"] == {"apps": "phi"}
+    assert {t["key"] for t in pod["tolerations"]} == {"nvidia.com/gpu", "sku"}
+    assert service["metadata"]["ownerReferences"][0]["uid"] == UID
+    assert status(plan)["workerNodes"] == [MACHINE_NAME]
+    assert says(plan)["InferenceReady"] == ("Unknown", "Deploying")
+
+
+def test_a_cpu_preset_asks_for_no_gpu() -> None:
+    cpu = workspace("smollm2-135m-instruct", "Standard_D4s_v5")
+    brought = node("cpu", gpus=0)
+    brought["metadata"]["labels"]["node.kubernetes.io/instance-type"] = "Standard_D4s_v5"
+    (service,) = applied(decide(Observed(cpu, (), (brought,))), "Service")
+    pod = service["spec"]["template"]["spec"]
+    assert "resources" not in pod["containers"][0]
+    assert "tolerations" not in pod
+
+
+def test_nodes_that_were_brought_need_no_claim() -> None:
+    plan = decide(Observed(workspace(), (), (node("mine", ours=False),)))
+    assert not applied(plan, "Machine")
+    assert says(plan)["MachineReady"] == ("True", "NotNeeded")
+    assert status(plan)["workerNodes"] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("ready", "expected", "state"),
+    [
+        (("True", "", ""), ("True", "Serving"), "Ready"),
+        (("Unknown", "Deploying", "loading"), ("Unknown", "Deploying"), "Pending"),
+        (("False", "RevisionFailed", "no image"), ("False", "RevisionFailed"), "Failed"),
+    ],
+)
+def test_inference_is_what_knative_says(ready: tuple[str, str, str], expected: tuple[str, str], state: str) -> None:
+    observed = Observed(workspace(), (machine(ready=True),), (node(),))
+    plan = decide(Observed(*_with_service(observed, ready)))
+    assert says(plan)["InferenceReady"] == expected
+    assert status(plan)["state"] == state
+    assert says(plan)["WorkspaceReady"][0] == expected[0]
+
+
+def _with_service(observed: Observed, ready: tuple[str, str, str]) -> tuple[Any, ...]:
+    return observed.workspace, observed.claims, observed.nodes, served(observed, ready)
+
+
+def test_a_settled_workspace_plans_nothing() -> None:
+    assert decide(settled()) == Plan()
+
+
+def test_what_others_changed_in_the_service_is_put_right() -> None:
+    observed = settled()
+    assert observed.service is not None
+    observed.service["spec"]["template"]["spec"]["nodeSelector"] = {"apps": "other"}
+    assert applied(decide(observed), "Service")
+
+
+def test_times_move_only_with_the_status() -> None:
+    observed = settled()
+    assert observed.workspace is not None
+    observed.workspace["status"]["conditions"][0] |= {"message": "old", "lastTransitionTime": "2020-01-01T00:00:00Z"}
+    condition = status(decide(observed))["conditions"][0]
+    assert condition["lastTransitionTime"] == "2020-01-01T00:00:00Z"
+    assert condition["message"] != "old"
+
+
+def test_a_lost_node_is_told() -> None:
+    observed = settled()
+    plan = decide(Observed(observed.workspace, observed.claims, (node(ready="False"),), observed.service))
+    assert says(plan)["ResourceReady"] == ("Unknown", "WaitingForNodes")
+    assert says(plan)["WorkspaceReady"][0] == "Unknown"
+
+
+def test_the_clouds_own_words_reach_the_workspace() -> None:
+    failed = machine(MachineLaunched=("False", "SubscriptionQuotaReached", "NCSv3 Family Cores quota is 0"))
+    plan = decide(Observed(workspace(), (failed,)))
+    condition = next(c for c in status(plan)["conditions"] if c["type"] == "ResourceReady")
+    assert (condition["status"], condition["reason"]) == ("False", "SubscriptionQuotaReached")
+    assert "NCSv3 Family Cores quota is 0" in condition["message"]
+
+
+@pytest.mark.parametrize(
+    ("obj", "reason", "words"),
+    [
+        (workspace("phi-33"), "UnknownPreset", "phi-3-mini-4k-instruct"),
+        (workspace("falcon-40b"), "InsufficientGPUs", "needs 2 GPUs, and 1 x Standard_NC6s_v3 has 1"),
+        (workspace("phi-4"), "InsufficientGPUs", "needs 40 GiB of GPU memory"),
+        (workspace(instance_type="gpu-box"), "UnknownInstanceType", "gpu-box"),
+        (workspace("llama-2-7b"), "ImageNeeded", "presetOptions.image"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_with_what_to_change(obj: Object, reason: str, words: str) -> None:
+    plan = decide(Observed(obj))
+    assert says(plan)["WorkspaceReady"] == ("False", reason)
+    assert words in status(plan)["conditions"][0]["message"]
+    assert not applied(plan, "Machine")
+    assert plan.settled
+
+
+def test_a_service_of_somebody_else_is_not_taken_over() -> None:
+    foreign = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "phi", "uid": "x"}}
+    plan = decide(Observed(workspace(), (machine(ready=True),), (node(),), foreign))
+    assert says(plan)["WorkspaceReady"] == ("False", "NameTaken")
+    assert not applied(plan, "Service")
+
+
+def test_a_transition_is_told_as_a_kubernetes_event() -> None:
+    events = applied(decide(Observed(workspace("phi-33"))), "Event")
+    assert {event["type"] for event in events} == {"Warning"}
+    assert events[0]["involvedObject"]["name"] == "phi"
+
+
+class TestDeletion:
+    def gone(self) -> Object:
+        observed = settled()
+        assert observed.workspace is not None
+        obj: Object = copy.deepcopy(observed.workspace)
+        obj["metadata"]["deletionTimestamp"] = "2026-11-23T12:00:00Z"
+        return obj
+
+    def test_everything_of_it_goes_first(self) -> None:
+        plan = decide(Observed(self.gone(), *_rest(settled())))
+        assert [(e.kind.kind, e.uid) for e in plan.effects if isinstance(e, Delete)] == [
+            ("Service", "s1"),
+            ("Machine", "m1"),
+        ]
+        assert says(plan)["WorkspaceDeleting"] == ("True", "Deleting")
+
+    def test_what_is_going_is_waited_for(self) -> None:
+        going = machine()
+        going["metadata"]["deletionTimestamp"] = "2026-11-23T12:00:00Z"
+        plan = decide(Observed(self.gone(), (going,)))
+        assert not [e for e in plan.effects if isinstance(e, (Delete, SetFinalizers))]
+
+    def test_then_the_finalizer(self) -> None:
+        plan = decide(Observed(self.gone()))
+        assert [e.finalizers for e in plan.effects if isinstance(e, SetFinalizers)] == [()]

@@ -1,0 +1,162 @@
+"""Coalescing: what is answered when, and what it costs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from datetime import datetime
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaito.api.resources import WORKSPACE, Kind, Object
+from kaito.runtime.keys import Key
+from kaito.runtime.kube import Conflict, Kube, Unavailable
+from kaito.runtime.plan import Apply, Plan
+from kaito.runtime.reconciler import CONFLICT_TRIES, Function, Reconciler
+from kaito.runtime.sweep import fast_sweep
+
+A, B = Key(WORKSPACE, "default", "a"), Key(WORKSPACE, "default", "b")
+LIMIT = 10
+
+
+class RecordingKube:
+    """Stands in for the API server: it says what was written, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+        self.conflicts = 0
+
+    def apply(self, obj: Object, *, manager: str, subresource: str | None = None) -> Object:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise Conflict(409, "Conflict", "somebody was faster")
+        self.written.append(obj["metadata"]["name"])
+        return obj
+
+    def delete(self, kind: Kind, name: str, namespace: str | None = None, **_: Any) -> None:
+        self.written.append(f"-{name}")
+
+
+class Fixture:
+    def __init__(self, plan: Callable[[str], Plan] = lambda _: Plan(), *, workers: int = 2) -> None:
+        self.kube = RecordingKube()
+        self.observations: list[list[str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.failure: Exception | None = None
+        self.live = [A, B]
+        self._plan = plan
+        function = Function("test", lambda _: (), lambda _: self.live, self._observe, self._decide, fast_sweep("test"))
+        self.reconciler = Reconciler(function, cast(Kube, self.kube), workers=workers)
+
+    def _observe(self, kube: Kube, keys: Sequence[Key]) -> Mapping[Key, str]:
+        self.observations.append([key.name for key in keys])
+        self.entered.set()
+        assert self.gate.wait(LIMIT)
+        if self.failure:
+            raise self.failure
+        return {key: key.name for key in keys}
+
+    def _decide(self, observed: str, now: datetime) -> Plan:
+        return self._plan(observed)
+
+    def run(self, *keys: Key) -> list[Future[None]]:
+        futures = self.reconciler.submit(keys)
+        assert not wait(futures, LIMIT).not_done
+        return futures
+
+
+def applying(name: str, *, settled: bool = True) -> Plan:
+    obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}}
+    return Plan((Apply(obj, "wanted"),), settled=settled)
+
+
+def test_a_delivery_is_answered_by_a_reconcile_that_began_after_it() -> None:
+    fixture = Fixture()
+    fixture.gate.clear()
+    (first,) = fixture.reconciler.submit([A])
+    assert fixture.entered.wait(LIMIT)
+    late = fixture.reconciler.submit([A]) + fixture.reconciler.submit([A])
+    fixture.gate.set()
+    assert not wait([first, *late], LIMIT).not_done
+    assert fixture.observations == [["a"], ["a"]], "one for the first, one for both that came during it"
+
+
+def test_many_waiting_keys_cost_one_observation() -> None:
+    fixture = Fixture(workers=1)
+    fixture.gate.clear()
+    first = fixture.reconciler.submit([A])
+    assert fixture.entered.wait(LIMIT)
+    more = fixture.reconciler.submit(Key(WORKSPACE, "default", f"w{i}") for i in range(20))
+    fixture.gate.set()
+    assert not wait([*first, *more], LIMIT).not_done
+    assert [len(names) for names in fixture.observations] == [1, 20]
+
+
+def test_a_conflict_is_looked_at_again_and_forgotten() -> None:
+    fixture = Fixture(applying)
+    fixture.kube.conflicts = CONFLICT_TRIES - 1
+    (future,) = fixture.run(A)
+    assert future.exception() is None
+    assert len(fixture.observations) == CONFLICT_TRIES
+
+
+def test_a_conflict_that_stays_is_the_deliverys_answer() -> None:
+    fixture = Fixture(applying)
+    fixture.kube.conflicts = CONFLICT_TRIES
+    (future,) = fixture.run(A)
+    assert isinstance(future.exception(), Conflict)
+
+
+@pytest.mark.parametrize("failure", [Unavailable(0, "Unreachable", "no API server"), RuntimeError("a bug")])
+def test_what_prevents_a_reconcile_is_the_deliverys_answer(failure: Exception) -> None:
+    fixture = Fixture()
+    fixture.failure = failure
+    (future,) = fixture.run(A)
+    assert future.exception() is failure
+
+
+def test_requeue_comes_without_an_event() -> None:
+    plans = iter([Plan(requeue_after=0.01, settled=False), applying("done")])
+    fixture = Fixture(lambda _: next(plans, Plan()))
+    fixture.run(A)
+    with fixture.reconciler._changed:
+        assert fixture.reconciler._changed.wait_for(lambda: "done" in fixture.kube.written, LIMIT)
+
+
+def test_the_fast_sweep_lives_only_while_something_is_unsettled() -> None:
+    unsettled = {"a"}
+    fixture = Fixture(lambda name: Plan(settled=name not in unsettled))
+
+    def written(expected: list[str]) -> bool:
+        with fixture.reconciler._changed:
+            return fixture.reconciler._changed.wait_for(lambda: fixture.kube.written == expected, LIMIT)
+
+    fixture.run(B)
+    assert written(["-test-fast"]), "a start does not know, so the first quiet moment clears it"
+    fixture.run(A)
+    assert written(["-test-fast", "test-fast"])
+    fixture.run(B)
+    assert written(["-test-fast", "test-fast"]), "a is unsettled still"
+    unsettled.clear()
+    assert not wait(fixture.reconciler.sweep(), LIMIT).not_done
+    assert written(["-test-fast", "test-fast", "-test-fast"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=3), min_size=1, max_size=12))
+def test_no_delivery_is_ever_left_without_an_answer(deliveries: list[list[str]]) -> None:
+    fixture = Fixture()
+    futures = [
+        future
+        for names in deliveries
+        for future in fixture.reconciler.submit([Key(WORKSPACE, "default", name) for name in names])
+    ]
+    assert not wait(futures, LIMIT).not_done
+    assert all(future.exception() is None for future in futures)
+    assert sum(len(names) for names in fixture.observations) <= len(futures)

@@ -121,7 +121,7 @@ def load(weights: Path, kind: str, dtype: str) -> Pipeline:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True, verbose=False)
         defaults = recommended(weights)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"the tokenizer in {weights} cannot be loaded: {first_line(error)}") from error

@@ -16,6 +16,7 @@ from kaito.api.status import identity
 from presets import Sku
 
 PODS = "110"
+NOT_READY = "node.kubernetes.io/not-ready"
 
 
 def provider_id(claim: Claim) -> str:
@@ -65,6 +66,14 @@ def node(claim: Claim, obj: Object) -> Object:
             "taints": [taint.model_dump(by_alias=True) for taint in claim.spec.taints],
         },
     }
+
+
+def booting(node: Object) -> bool:
+    """Has a Ready node still the taint that the API server gives to every new one?
+
+    A cluster's node-lifecycle controller takes it away; where there are no kubelets there is none.
+    """
+    return any(taint["key"] == NOT_READY for taint in node.get("spec", {}).get("taints") or ())
 
 
 def node_status(claim: Claim, sku: Sku, now: datetime) -> Object:

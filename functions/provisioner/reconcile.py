@@ -44,6 +44,8 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     if registered.status != "True" and not observed.nodes and remaining <= 0:
         effects.append(Apply(local.node(claim, obj), "it has booted"))
         effects.append(Apply(local.node_status(claim, sku, now), "it has booted", subresource="status"))
+    elif registered.status == "True" and local.booting(observed.nodes[0]):
+        effects.append(Apply(local.node(claim, obj), "it is Ready, so its not-ready taint goes"))
     initialized = _initialized(claim, sku, observed.nodes, registered)
     facts: Object = {"providerID": local.provider_id(claim), "capacity": local.capacity(claim, sku)}
     if registered.status == "True":
@@ -84,6 +86,8 @@ def _initialized(claim: Claim, sku: Sku, nodes: Sequence[Object], registered: Co
         return _condition(claim, 2, "Unknown", "NodeNotReady", f"node {node['metadata']['name']} is not Ready")
     if int((status.get("allocatable") or {}).get(GPU, 0)) < sku.gpus:
         return _condition(claim, 2, "Unknown", "ResourceNotRegistered", f"the node does not offer {sku.gpus} {GPU} yet")
+    if local.booting(node):
+        return _condition(claim, 2, "Unknown", "EphemeralTaints", f"node {node['metadata']['name']} is still tainted")
     return _condition(claim, 2, "True", "Initialized", f"node {node['metadata']['name']} is Ready")
 
 

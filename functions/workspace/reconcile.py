@@ -128,7 +128,9 @@ def _status(obj: Object, found: Sequence[Condition], facts: Object, now: datetim
     if same_status(status, obj.get("status")):
         return []
     effects: list[Effect] = [Apply({**identity(obj), "status": status}, _gist(found), subresource="status")]
-    effects += (Apply(event, event["reason"]) for event in transitions(obj, before, found, NAME, now))
+    # What the sums of the others would only repeat is not told again; that it is all ready is.
+    told = [c for c in found if c.type != "WorkspaceSucceeded" and (c.type != "WorkspaceReady" or c.status == "True")]
+    effects += (Apply(event, event["reason"]) for event in transitions(obj, before, told, NAME, now))
     return effects
 
 

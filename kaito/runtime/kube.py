@@ -165,7 +165,8 @@ class Kube:
         """Server-side apply as ``manager``, taking fields over from others.
 
         With ``metadata.uid`` it raises Conflict instead of making a new object where that one is gone; with
-        ``metadata.resourceVersion`` it raises Conflict where the object has changed since.
+        ``metadata.resourceVersion`` it raises Conflict where the object has changed since (only with ``uid`` too
+        where it is gone: the version alone makes a new one).
         """
         meta = obj["metadata"]
         result = self._call(

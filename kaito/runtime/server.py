@@ -72,7 +72,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "threads": THREADS,
             "timeout": 0,
             "graceful_timeout": 20,
-            "keepalive": 60,
+            "keepalive": 2,
             "loglevel": "warning",
         }
         for name, value in settings.items():

@@ -28,23 +28,59 @@ PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
 
 _POD: Final = "spec.template.spec"
 _POD_FIELDS: Final = frozenset(
-    "containers volumes serviceAccountName imagePullSecrets enableServiceLinks automountServiceAccountToken "
-    "containerConcurrency timeoutSeconds responseStartTimeoutSeconds idleTimeoutSeconds".split()
+    [
+        "containers",
+        "volumes",
+        "serviceAccountName",
+        "imagePullSecrets",
+        "enableServiceLinks",
+        "automountServiceAccountToken",
+        "containerConcurrency",
+        "timeoutSeconds",
+        "responseStartTimeoutSeconds",
+        "idleTimeoutSeconds",
+    ]
 )
 _FLAG_OF_POD_FIELD: Final = {
     "initContainers": "kubernetes.podspec-init-containers",
     **{
         field: f"kubernetes.podspec-{field.lower()}"
-        for field in (
-            "nodeSelector tolerations affinity topologySpreadConstraints runtimeClassName priorityClassName "
-            "schedulerName securityContext hostNetwork hostIPC hostPID shareProcessNamespace dnsPolicy dnsConfig "
-            "hostAliases"
-        ).split()
+        for field in [
+            "nodeSelector",
+            "tolerations",
+            "affinity",
+            "topologySpreadConstraints",
+            "runtimeClassName",
+            "priorityClassName",
+            "schedulerName",
+            "securityContext",
+            "hostNetwork",
+            "hostIPC",
+            "hostPID",
+            "shareProcessNamespace",
+            "dnsPolicy",
+            "dnsConfig",
+            "hostAliases",
+        ]
     },
 }
 _CONTAINER_FIELDS: Final = frozenset(
-    "name image command args workingDir env envFrom ports resources volumeMounts securityContext imagePullPolicy "
-    "terminationMessagePath terminationMessagePolicy".split()
+    [
+        "name",
+        "image",
+        "command",
+        "args",
+        "workingDir",
+        "env",
+        "envFrom",
+        "ports",
+        "resources",
+        "volumeMounts",
+        "securityContext",
+        "imagePullPolicy",
+        "terminationMessagePath",
+        "terminationMessagePolicy",
+    ]
 ) | set(PROBES)
 _PORT_FIELDS: Final = frozenset({"name", "containerPort", "protocol"})
 _VOLUMES: Final = frozenset({"secret", "configMap", "projected", "emptyDir"})

@@ -22,6 +22,7 @@ def mount(revision: Revision, host: Host, directory: Path) -> dict[str, Path]:
 
     Raises PodFailure and KubeError. An emptyDir's size and medium are not held to.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     made = {
         volume["name"]: _volume(volume, revision.namespace, host, directory / volume["name"])
         for volume in revision.spec.get("volumes") or ()

@@ -27,8 +27,17 @@ CHUNK: Final = 65536
 SUFFIXES: Final = (".svc.cluster.local", ".localhost", ".svc")
 #: RFC 9110 §7.6.1: they speak of one connection only. The body's framing is made anew on each side.
 HOP_BY_HOP: Final = frozenset(
-    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
-    "upgrade".split()
+    [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
 )
 
 log = structlog.get_logger()
@@ -50,7 +59,7 @@ class FrontProxy:
         self._routes: Routes | None = None
         # gunicorn closes an idle connection after 2 s: ours are dropped before, or a request could meet the closing.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=1.0)
-        transport = httpx.HTTPTransport(verify=False, trust_env=False, limits=limits)  # noqa: S501 plain HTTP only
+        transport = httpx.HTTPTransport(verify=False, trust_env=False, limits=limits)
         self._client = httpx.Client(transport=transport, trust_env=False)
         self._thread = threading.Thread(target=self._server.serve_forever, name="front-proxy", daemon=True)
 
@@ -139,7 +148,7 @@ def _request(environ: WSGIEnvironment, backend: Backend) -> httpx.Request:
     headers = [(key, value) for key, value in headers if key not in HOP_BY_HOP | connection | {"expect"}]
     if content_type := environ.get("CONTENT_TYPE"):
         headers.append(("content-type", content_type))
-    length = environ.get("CONTENT_LENGTH")
+    length = environ.get("CONTENT_LENGTH") or ""
     chunked = bool(environ.get("wsgi.input_terminated"))
     if length and not chunked:
         headers.append(("content-length", length))
@@ -148,7 +157,7 @@ def _request(environ: WSGIEnvironment, backend: Backend) -> httpx.Request:
         environ["REQUEST_METHOD"],
         httpx.URL(scheme="http", host="127.0.0.1", port=backend.port, raw_path=raw.encode("latin-1")),
         headers=headers,
-        content=_input(environ, None if chunked else int(length)) if length or chunked else None,
+        content=_input(environ, None if chunked else int(length)) if chunked or length else None,
         extensions={"timeout": httpx.Timeout(left, connect=5.0).as_dict()},
     )
 

@@ -148,8 +148,8 @@ class Replica:
             for probing in _active(startup, readiness, liveness):
                 if probing.due <= time.monotonic():
                     probing.ask(time.monotonic)
-            for name, probing in (("startup", startup), ("liveness", liveness)):
-                if probing and probing.verdict is False:
+            for name, killing in (("startup", startup), ("liveness", liveness)):
+                if killing and killing.verdict is False:
                     message = f"the {name} probe failed too often: {container.process.tail()}"
                     return PodFailure(f"{name.capitalize()}ProbeFailed", message), was_ready
             if readiness.verdict:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 
-from kaito.api.resources import KNATIVE_SERVICE, NODE, Kind, Object
+from kaito.api.resources import KNATIVE_SERVICE, NODE, Object
 from kaito.embedded.knative.cluster import Cluster
-from kaito.embedded.knative.follow import follow
+from kaito.embedded.knative.follow import Follower
 from kaito.embedded.knative.host import Host
 from kaito.embedded.knative.route import Backend, UnknownRoute
 from kaito.embedded.knative.service import LocalService
@@ -39,7 +39,7 @@ class Runner:
         directory: Path,
         route_port: int,
         resolve_image: Callable[[str], Path | None],
-        on_change: Callable[[str, str, str], None] = lambda namespace, name, state: None,
+        on_change: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
         self._host = Host(kube, kubeconfig, processes, directory, resolve_image)
         self._route_port, self._on_change = route_port, on_change
@@ -47,7 +47,11 @@ class Runner:
         self._services: dict[Key, LocalService] = {}
         self._departing: list[LocalService] = []
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._nodes_listed = threading.Event()
+        self._followers = [
+            Follower(kube, NODE, self._on_nodes, self._on_node),
+            Follower(kube, KNATIVE_SERVICE, self._on_services, self._on_service),
+        ]
         # For probes: a new connection each time, and any certificate, as kubelet does.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._client = httpx.Client(verify=False, trust_env=False, limits=limits)  # noqa: S501
@@ -56,13 +60,15 @@ class Runner:
         """Begin; returns at once."""
         shutil.rmtree(self._host.directory, ignore_errors=True)
         self._host.directory.mkdir(parents=True)
-        self._follow(NODE, self._on_nodes, self._on_node)
-        self._follow(KNATIVE_SERVICE, self._on_services, self._on_service)
+        for follower in self._followers:
+            follower.start()
 
     def stop(self) -> None:
         """End every process, all at once, and return when they are gone."""
+        self._nodes_listed.set()
+        for follower in self._followers:
+            follower.stop()
         with self._lock:
-            self._stopping.set()
             services = [*self._services.values(), *self._departing]
             self._services, self._departing = {}, []
         for service in services:
@@ -90,14 +96,9 @@ class Runner:
     def _url(self, namespace: str, name: str) -> str:
         return f"http://{name}.{namespace}.localhost:{self._route_port}"
 
-    def _follow(
-        self, kind: Kind, on_list: Callable[[tuple[Object, ...]], None], on_event: Callable[[str, Object], None]
-    ) -> None:
-        arguments = (self._host.kube, kind, self._stopping, on_list, on_event)
-        threading.Thread(target=follow, args=arguments, name=f"watch-{kind.plural}", daemon=True).start()
-
     def _on_nodes(self, nodes: tuple[Object, ...]) -> None:
         self._cluster.replace(nodes)
+        self._nodes_listed.set()
         self._wake_all()
 
     def _on_node(self, event: str, node: Object) -> None:
@@ -110,6 +111,7 @@ class Runner:
                 service.wake()
 
     def _on_services(self, services: tuple[Object, ...]) -> None:
+        self._nodes_listed.wait()  # or each Service would be called unschedulable for a moment
         present = {_key(service) for service in services}
         with self._lock:
             gone = [key for key in self._services if key not in present]
@@ -135,8 +137,6 @@ class Runner:
         url = self._url(*key)
         made = LocalService(service, url, self._host, self._cluster, self._client, self._on_change)
         with self._lock:
-            if self._stopping.is_set():
-                return
             self._services[key] = made
             made.start()
 

@@ -172,7 +172,6 @@ class LocalService:
 
     def _reconcile(self, now: float) -> None:
         self._admit()
-        self._dismiss(now)
         if self._latest and self._latest is not self._routed and self._is_ready(self._latest):
             self._routed, self._last_used = self._latest, now
         current = {revision.name: revision for revision in (self._routed, self._latest) if revision}
@@ -190,10 +189,14 @@ class LocalService:
                     self._leave(name, now)
             elif replica is None:
                 self._launch(revision)
+        self._dismiss(now)
 
     def _admit(self) -> None:
         """Make a new revision of a new template; what is refused leaves the older revision as it is."""
-        problems = refusals(self._service) or unsupported(self._service)
+        try:
+            problems = refusals(self._service) or unsupported(self._service)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            problems = [f"malformed Service, a field has the wrong type or is missing: {error!r}"]
         self._refusal = PodFailure("AdmissionRefused", f"{'; '.join(problems)}.") if problems else None
         template = self._service["spec"].get("template")
         if not problems and (self._latest is None or template != self._latest.template):

@@ -70,7 +70,13 @@ def test_from_a_claim_to_a_ready_node_and_back(kind: Kind, prefix: str) -> None:
     assert node["metadata"]["labels"]["apps"] == "phi"
     assert node["spec"]["taints"] == [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]
 
-    ready = after(booted, decide(booted, seconds=3))
+    node["spec"]["taints"].append({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})  # by admission
+    tainted = after(booted, decide(booted, seconds=3))
+    assert says(tainted)["Ready"] == ("Unknown", "EphemeralTaints")
+    assert tainted.nodes[0]["spec"]["taints"] == [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]
+    tainted.nodes[0]["status"] = node["status"]
+
+    ready = after(tainted, decide(tainted, seconds=4))
     assert says(ready)["Ready"] == ("True", "Ready")
     assert ready.claim is not None
     assert ready.claim["status"]["nodeName"] == "ws012345678"

@@ -1,0 +1,137 @@
+"""The platform: control plane, Knative's part, events and our functions, started in the order in which they need each
+other."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from eventing.dispatch import NoObserver, Observer
+from kaito.api.conditions import conditions_of
+from kaito.api.resources import KNATIVE_SERVICE, Object
+from kaito.embedded import manifests, programs
+from kaito.embedded.cache import cache_dir
+from kaito.embedded.controlplane import ControlPlane
+from kaito.embedded.knative import FrontProxy, Runner
+from kaito.embedded.models import ModelStore
+from kaito.embedded.process import ProcessTable
+from kaito.embedded.wiring import Wiring
+from kaito.runtime.kube import Kube
+
+SYSTEM_NAMESPACE: Final = "kaito-system"
+_FUNCTIONS_SECONDS: Final = 60.0
+_POLL_SECONDS: Final = 0.05
+
+Progress = Callable[[str], None]
+
+
+class PlatformError(Exception):
+    """The platform is not what it should be; the message says what to do."""
+
+
+class Platform:
+    """One platform in ``directory``. ``observer`` sees every event and delivery; ``on_service`` every Service's doings."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        observer: Observer | None = None,
+        on_service: Callable[[str, str, str], None] = lambda namespace, name, state: None,
+        overlay: Path = manifests.CONFIG / "overlays" / "embedded",
+    ) -> None:
+        self.directory = directory
+        self._observer, self._on_service, self._overlay = observer or NoObserver(), on_service, overlay
+        self._stack = contextlib.ExitStack()
+
+    def start(self, progress: Progress = lambda step: None) -> None:
+        """Start everything and return when the functions are ready. Raises PlatformError and its like; then nothing
+        of it runs."""
+        with contextlib.ExitStack() as stack:
+            self._start(stack, progress)
+            self._stack = stack.pop_all()
+
+    def stop(self) -> None:
+        """Stop everything, in the opposite order; state stays in the directory."""
+        self._stack.close()
+
+    def _start(self, stack: contextlib.ExitStack, progress: Progress) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.programs = programs.prepare()
+        objects = manifests.build(self.programs.kubectl, self._overlay)
+        self.control_plane = ControlPlane(self.directory, self.programs)
+        self.control_plane.start(progress, lambda kube: manifests.install_crds(kube, objects))
+        stack.callback(self.control_plane.stop)
+        self.kube = self.control_plane.kube()
+
+        progress("starting the front proxy, the runner and the event broker")
+        proxy = self._proxy()
+        stack.callback(proxy.stop)
+        self.port = proxy.port
+        runner = Runner(
+            self.kube,
+            kubeconfig=self.kubeconfig,
+            processes=ProcessTable(self.directory),
+            directory=self.directory / "pods",
+            route_port=proxy.port,
+            resolve_image=ModelStore(cache_dir()).resolve,
+            on_change=self._on_service,
+        )
+        proxy.start(runner)
+        wiring = Wiring(self.kube, self._kube_as, proxy.port, self._observer)
+
+        progress("installing the manifests under config/")
+        manifests.install(self.kube, objects)
+        runner.start()
+        stack.callback(runner.stop)
+        progress("starting the functions")
+        functions = [obj for obj in objects if obj["kind"] == "Service" and obj["apiVersion"].startswith("serving.")]
+        self._wait_ready(functions)
+        wiring.start()
+        stack.callback(wiring.stop)
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.control_plane.kubeconfig
+
+    def route(self, namespace: str, name: str) -> str:
+        """Where a Knative Service answers; curl and browsers know that \\*.localhost is this machine."""
+        return f"http://{name}.{namespace}.localhost:{self.port}"
+
+    def _kube_as(self, user: str) -> Kube:
+        return Kube.from_kubeconfig(self.kubeconfig, impersonate=user)
+
+    def _proxy(self) -> FrontProxy:
+        """On the port of the last time, if nobody has taken it, so that routes stay good."""
+        file = self.directory / "route-port"
+        with contextlib.suppress(FileNotFoundError, ValueError, OSError, SystemExit):
+            return FrontProxy(int(file.read_text()))
+        proxy = FrontProxy()
+        file.write_text(str(proxy.port))
+        return proxy
+
+    def _wait_ready(self, functions: list[Object]) -> None:
+        deadline, never = time.monotonic() + _FUNCTIONS_SECONDS, threading.Event()
+        waiting = {obj["metadata"]["name"] for obj in functions}
+        problem = ""
+        while waiting:
+            for name in sorted(waiting):
+                found = self.kube.get(KNATIVE_SERVICE, name, SYSTEM_NAMESPACE) or {}
+                ready = conditions_of(found).get("Ready")
+                if ready is not None and ready.status == "True":
+                    waiting.remove(name)
+                elif ready is not None:
+                    problem = f"{ready.reason} {ready.message}".strip()
+            if waiting and time.monotonic() > deadline:
+                raise PlatformError(
+                    f"function {', '.join(sorted(waiting))} is not ready after {_FUNCTIONS_SECONDS:.0f} s: {problem};"
+                    f" its log is in {self.directory / 'logs'}"
+                )
+            if waiting:
+                never.wait(_POLL_SECONDS)
+
+

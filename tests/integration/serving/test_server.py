@@ -1,0 +1,201 @@
+"""The real model in the real process, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from kaito.embedded.cache import cache_dir
+from kaito.embedded.models import SMOLLM2, ModelStore
+
+STARTS_WITHIN = 120.0  # seconds; 6 with compiled bytecode on two idle cores
+STOPS_WITHIN = 15.0
+QUESTION = "What is the capital of France?"
+
+
+@dataclass
+class Server:
+    """A running ``python -m serving`` and what it said of its health until it was ready."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    statuses: list[tuple[int, str]]
+
+    def chat(self, **fields: Any) -> httpx.Response:
+        return httpx.post(f"{self.url}/chat", json=fields, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def weights() -> Path:
+    store = ModelStore(cache_dir())
+    store.prepare(lambda stage, done, total: None)
+    content = store.resolve(SMOLLM2.image)
+    assert content is not None
+    return content / "weights"
+
+
+def start(weights: Path, log: Path, port: int) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "serving", "--weights", str(weights), "--pipeline", "conversational"],
+            env={**os.environ, "PORT": str(port), "HOST": "127.0.0.1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOPS_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def server(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    log = tmp_path_factory.mktemp("server") / "log"
+    port = free_port()
+    process = start(weights, log, port)
+    running = Server(process, f"http://127.0.0.1:{port}", [])
+    deadline, pause = time.monotonic() + STARTS_WITHIN, threading.Event()
+    try:
+        while not running.statuses or running.statuses[-1][0] != 200:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            try:
+                health = httpx.get(f"{running.url}/health")
+                running.statuses.append((health.status_code, health.json()["status"]))
+            except httpx.TransportError:
+                assert not running.statuses, "the port was open and is not"
+            pause.wait(0.1)
+        yield running
+    finally:
+        stop(process)
+
+
+def test_it_is_unhealthy_with_a_reason_until_it_can_answer(server: Server) -> None:
+    *before, last = server.statuses
+    assert last == (200, "Healthy")
+    assert before, "the port was not open before the model was there"
+    assert all(code == 500 and "being loaded" in said for code, said in before)
+
+
+def test_a_plain_curl_gets_the_capital_of_france(server: Server) -> None:
+    asked = ["curl", "-sS", f"{server.url}/chat", "-d", json.dumps({"prompt": QUESTION})]
+    said = subprocess.run(asked, capture_output=True, check=True, timeout=60).stdout
+    assert json.loads(said) == {"Result": "The capital of France is Paris."}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [{"role": "user", "content": QUESTION}]},
+        {"prompt": QUESTION, "generate_kwargs": {"num_beams": 2, "max_new_tokens": 12}},
+        {"prompt": QUESTION, "generate_kwargs": {"temperature": 0.01, "top_k": 1, "max_length": 60}},
+    ],
+)
+def test_other_ways_to_ask(server: Server, fields: dict[str, Any]) -> None:
+    answer = server.chat(**fields)
+    assert answer.status_code == 200, answer.text
+    assert "Paris" in answer.json()["Result"]
+
+
+def test_the_answer_is_no_longer_than_asked_for(server: Server) -> None:
+    answer = server.chat(prompt=QUESTION, generate_kwargs={"max_new_tokens": 3})
+    assert answer.json()["Result"] == "The capital of"
+
+
+def test_many_at_once_are_all_answered_and_the_probe_too(server: Server) -> None:
+    with ThreadPoolExecutor(6) as clients:
+        answers = [clients.submit(server.chat, prompt=QUESTION) for _ in range(6)]
+        health = httpx.get(f"{server.url}/health", timeout=5)
+        said = [answer.result().json()["Result"] for answer in answers]
+    assert health.status_code == 200
+    assert said == ["The capital of France is Paris."] * 6
+
+
+def test_a_prompt_longer_than_the_window_is_refused_with_the_numbers(server: Server) -> None:
+    answer = server.chat(prompt="word " * 9000)
+    assert answer.status_code == 400
+    assert re.match(r"The prompt has 90\d\d tokens and the model holds 8192", answer.json()["error"])
+
+
+def test_an_unknown_option_is_refused_by_name(server: Server) -> None:
+    answer = server.chat(prompt=QUESTION, generate_kwargs={"temprature": 1})
+    assert answer.status_code == 400
+    assert "generate_kwargs.temprature is not known" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "it has no config.json"),
+        ({"config.json": {"model_type": "llama", "num_hidden_layers": 1, "hidden_size": 8}}, "lack"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_ends_the_process_with_a_reason(
+    tmp_path: Path, files: dict[str, Any], said: str
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    save_file({"model.norm.weight": np.ones(8, np.float32)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    log = tmp_path / "log"
+    process = start(tmp_path, log, free_port())
+    try:
+        assert process.wait(STARTS_WITHIN) != 0
+    finally:
+        stop(process)
+    assert said in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_told_to_stop_it_ends_in_time_and_answers_what_it_began(server: Server) -> None:
+    """The last test of the file: it stops the server."""
+    with ThreadPoolExecutor(1) as client:
+        options = {"min_new_tokens": 24, "max_new_tokens": 24}
+        answer = client.submit(server.chat, prompt="Tell me a story", generate_kwargs=options)
+        wait_until_busy(server.process.pid)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(STOPS_WITHIN) == 0
+        assert answer.result().status_code == 200
+
+
+def wait_until_busy(pid: int) -> None:
+    """Until the server's worker computes: its CPU time (clock ticks) grows by a fifth of a second."""
+    worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+    def ticks() -> int:
+        fields = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    began, deadline, pause = ticks(), time.monotonic() + 10, threading.Event()
+    while ticks() < began + 20:
+        assert time.monotonic() < deadline
+        pause.wait(0.02)

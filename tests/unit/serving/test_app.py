@@ -1,0 +1,155 @@
+"""The HTTP contract, over a model that answers at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from serving.app import MAX_WAITING, create_app
+from serving.chat import ChatRequest, RequestError
+from serving.engine import ModelError
+from serving.startup import Model, NotReadyError, Startup
+
+DEADLINE = 10.0
+
+
+class Echo:
+    """Answers what it was asked."""
+
+    def answer(self, request: ChatRequest) -> str:
+        if request.prompt == "too long":
+            raise RequestError("The prompt is too long.")
+        if request.prompt == "crash":
+            raise RuntimeError("out of memory")
+        return f"You said {request.prompt}"
+
+
+def loading() -> Model:
+    raise NotReadyError("The model is being loaded, for 3 s now")
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    return create_app(Echo).test_client()
+
+
+def test_root_tells_that_the_server_runs(client: FlaskClient) -> None:
+    assert client.get("/").json == {"message": "Server is running"}
+
+
+@pytest.mark.parametrize("path", ["/health", "/healthz"])
+def test_health(client: FlaskClient, path: str) -> None:
+    healthy = client.get(path)
+    assert (healthy.status_code, healthy.json) == (200, {"status": "Healthy"})
+    waiting = create_app(loading).test_client().get(path)
+    assert (waiting.status_code, waiting.json) == (500, {"status": "The model is being loaded, for 3 s now"})
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", None])
+def test_chat_reads_json_whatever_the_content_type(client: FlaskClient, content_type: str | None) -> None:
+    answer = client.post("/chat", data='{"prompt": "grüezi"}'.encode(), content_type=content_type)
+    assert (answer.status_code, answer.json) == (200, {"Result": "You said grüezi"})
+    assert "grüezi" in answer.text
+
+
+def test_chat_before_the_model_is_there() -> None:
+    answer = create_app(loading).test_client().post("/chat", json={"prompt": "Hi"})
+    assert answer.status_code == 503
+    assert "being loaded" in answer.get_json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "status", "said"),
+    [
+        ("POST", "/chat", {}, 400, "Neither prompt nor messages"),
+        ("POST", "/chat", {"prompt": "too long"}, 400, "The prompt is too long."),
+        ("POST", "/chat", {"prompt": "a" * 5_000_000}, 413, "Send a shorter prompt"),
+        ("POST", "/chat", {"prompt": "crash"}, 500, "The server's log has the cause"),
+        ("GET", "/chat", None, 405, "Send POST /chat with"),
+        ("POST", "/health", None, 405, "/health does not take POST"),
+        ("GET", "/metrics", None, 404, "There is no /metrics here"),
+    ],
+)
+def test_errors_are_json_that_says_what_to_send(
+    client: FlaskClient, method: str, path: str, sent: Any, status: int, said: str
+) -> None:
+    answer = client.open(path, method=method, json=sent)
+    assert answer.status_code == status
+    assert said in answer.get_json()["error"]
+
+
+def test_no_more_wait_than_leave_room_for_a_probe() -> None:
+    arrived, leave = threading.Semaphore(0), threading.Event()
+
+    class Slow:
+        def answer(self, request: ChatRequest) -> str:
+            arrived.release()
+            leave.wait(DEADLINE)
+            return "done"
+
+    app = create_app(Slow)
+    answers: list[int] = []
+    waiting = [
+        threading.Thread(
+            target=lambda: answers.append(app.test_client().post("/chat", json={"prompt": "Hi"}).status_code)
+        )
+        for _ in range(MAX_WAITING)
+    ]
+    for thread in waiting:
+        thread.start()
+    assert all(arrived.acquire(timeout=DEADLINE) for _ in waiting)
+    one_more = app.test_client().post("/chat", json={"prompt": "Hi"})
+    leave.set()
+    for thread in waiting:
+        thread.join(DEADLINE)
+    assert (one_more.status_code, answers) == (503, [200] * MAX_WAITING)
+    assert app.test_client().post("/chat", json={"prompt": "Hi"}).status_code == 200
+
+
+def test_a_startup_is_ready_when_its_model_is() -> None:
+    go, ended = threading.Event(), threading.Event()
+
+    def load() -> Model:
+        go.wait(DEADLINE)
+        return Echo()
+
+    startup = Startup(load, failed=ended.set)
+    startup.start()
+    with pytest.raises(NotReadyError, match="being loaded"):
+        _ = startup.model
+    go.set()
+    assert _model(startup).answer(ChatRequest(prompt="Hi")) == "You said Hi"
+    assert not ended.is_set()
+
+
+def test_a_startup_that_fails_ends_the_process() -> None:
+    ended = threading.Event()
+
+    def load() -> Model:
+        raise ModelError("the weights are not there")
+
+    Startup(load, failed=ended.set).start()
+    assert ended.wait(DEADLINE)
+
+
+def test_the_app_is_there_without_the_model_machinery() -> None:
+    code = (
+        "import sys, serving.app, serving.__main__; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+def _model(startup: Startup) -> Model:
+    pause = threading.Event()
+    for _ in range(int(DEADLINE / 0.01)):
+        try:
+            return startup.model
+        except NotReadyError:
+            pause.wait(0.01)
+    raise AssertionError("the startup did not end")

@@ -20,6 +20,7 @@ import httpx
 
 from kaito.api.resources import Kind
 from kaito.embedded import certificates
+from kaito.embedded.error import EmbeddedError
 from kaito.embedded.lock import FileLock, LockHeldError
 from kaito.embedded.process import Process, ProcessTable
 from kaito.embedded.programs import Programs
@@ -45,7 +46,7 @@ _RUNNING_CONTROLLERS: Final = (
 )
 
 
-class ControlPlaneError(Exception):
+class ControlPlaneError(EmbeddedError):
     """The control plane cannot run; the message says what to do."""
 
 

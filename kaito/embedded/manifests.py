@@ -14,6 +14,7 @@ import yaml
 
 from kaito.api.conditions import conditions_of
 from kaito.api.resources import CRD, NAMESPACE, Kind, Object
+from kaito.embedded.error import EmbeddedError
 from kaito.runtime.kube import Kube
 
 CONFIG: Final = Path(__file__).parents[2] / "config"
@@ -22,7 +23,7 @@ _ESTABLISHED_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.02
 
 
-class ManifestsError(Exception):
+class ManifestsError(EmbeddedError):
     """The manifests cannot be built or installed; the message is kubectl's or the API server's own."""
 
 

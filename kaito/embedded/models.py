@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from kaito.embedded.cache import cache_dir
+from kaito.embedded.error import EmbeddedError
 
 # What a directory is converted by. Raise it where a conversion comes out differently.
 _CONVERTER: Final = 1
@@ -29,7 +30,7 @@ Report = Callable[[str, int, int], None]
 """Told (stage, steps done, steps in all)."""
 
 
-class ModelStoreError(Exception):
+class ModelStoreError(EmbeddedError):
     """A model could not be had; the message says why and what to do."""
 
 

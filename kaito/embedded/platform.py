@@ -16,6 +16,7 @@ from kaito.api.resources import KNATIVE_SERVICE, Object
 from kaito.embedded import manifests, programs
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.controlplane import ControlPlane
+from kaito.embedded.error import EmbeddedError
 from kaito.embedded.knative import FrontProxy, Runner
 from kaito.embedded.models import ModelStore
 from kaito.embedded.process import ProcessTable
@@ -29,28 +30,26 @@ _POLL_SECONDS: Final = 0.05
 Progress = Callable[[str], None]
 
 
-class PlatformError(Exception):
+class PlatformError(EmbeddedError):
     """The platform is not what it should be; the message says what to do."""
 
 
 class Platform:
-    """One platform in ``directory``. ``observer`` sees every event and delivery; ``on_service`` every Service's doings."""
+    """One platform in ``directory``; ``observer`` sees every event and delivery."""
 
     def __init__(
         self,
         directory: Path,
         *,
         observer: Observer | None = None,
-        on_service: Callable[[str, str, str], None] = lambda namespace, name, state: None,
         overlay: Path = manifests.CONFIG / "overlays" / "embedded",
     ) -> None:
         self.directory = directory
-        self._observer, self._on_service, self._overlay = observer or NoObserver(), on_service, overlay
+        self._observer, self._overlay = observer or NoObserver(), overlay
         self._stack = contextlib.ExitStack()
 
-    def start(self, progress: Progress = lambda step: None) -> None:
-        """Start everything and return when the functions are ready. Raises PlatformError and its like; then nothing
-        of it runs."""
+    def start(self, progress: Progress = lambda _: None) -> None:
+        """Start everything and return when the functions are ready. Raises EmbeddedError; then nothing of it runs."""
         with contextlib.ExitStack() as stack:
             self._start(stack, progress)
             self._stack = stack.pop_all()
@@ -79,7 +78,6 @@ class Platform:
             directory=self.directory / "pods",
             route_port=proxy.port,
             resolve_image=ModelStore(cache_dir()).resolve,
-            on_change=self._on_service,
         )
         proxy.start(runner)
         wiring = Wiring(self.kube, self._kube_as, proxy.port, self._observer)
@@ -133,5 +131,3 @@ class Platform:
                 )
             if waiting:
                 never.wait(_POLL_SECONDS)
-
-

@@ -146,6 +146,15 @@ class ProcessTable:
         return [pid for pid in found if pid != os.getpid()]
 
 
+def end_process(pid: int, grace: float) -> None:
+    """SIGTERM to a process that is not our child, SIGKILL after ``grace`` seconds; returns when it is gone."""
+    with contextlib.suppress(ProcessLookupError), _pidfd(pid) as process:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        _wait_ended(process, grace)
+        signal.pidfd_send_signal(process, signal.SIGKILL)  # ProcessLookupError where it has ended
+        _wait_ended(process, None)
+
+
 @contextlib.contextmanager
 def _pidfd(pid: int) -> Iterator[int]:
     descriptor = os.pidfd_open(pid)

@@ -69,7 +69,7 @@ class Wiring:
             try:
                 self._configure()
             except ManifestError as error:
-                log.error("manifest refused: what ran before runs on", error=str(error))
+                log.warning("manifest refused: what ran before runs on", error=str(error))
 
     def _configure(self) -> None:
         self._broker.configure(list(self._found[BROKER].values()), list(self._found[TRIGGER].values()))
@@ -99,7 +99,9 @@ class Wiring:
             return self._broker.address(namespace, name)
         if kind == KNATIVE_SERVICE:
             return Address(f"http://127.0.0.1:{self._route_port}/", f"{name}.{namespace}.localhost")
-        raise Unresolved(f"{kind.kind} {kind.api_version} cannot be a destination here: use a Broker or a Knative Service")
+        raise Unresolved(
+            f"{kind.kind} {kind.api_version} cannot be a destination here: use a Broker or a Knative Service"
+        )
 
 
 def _key(obj: Object) -> tuple[str, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+from typing import TextIO
 
 import structlog
 
 
-def configure() -> None:
-    """Set up once per process; ``KAITO_LOG_LEVEL`` (default INFO) says how much."""
+def configure(file: TextIO = sys.stdout) -> None:
+    """Set up once per process, to ``file``; ``KAITO_LOG_LEVEL`` (default INFO) says how much."""
     level = logging.getLevelNamesMapping()[os.environ.get("KAITO_LOG_LEVEL", "INFO").upper()]
     structlog.configure(
         processors=[
@@ -20,5 +22,6 @@ def configure() -> None:
             structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file),
         cache_logger_on_first_use=True,
     )

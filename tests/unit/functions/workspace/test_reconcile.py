@@ -131,9 +131,9 @@ def test_a_new_workspace_gets_its_finalizer_before_anything_that_must_be_cleaned
 def test_the_claim_asks_for_the_instance_type_and_carries_the_labels(kind: Any) -> None:
     plan = decide(Observed(workspace()), Settings(kind, "kaito/serving:0.1.0"))
     (claim,) = applied(plan, kind.kind)
-    assert {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["Standard_NC6s_v3"]} in claim["spec"][
-        "requirements"
-    ]
+    assert {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["Standard_NC6s_v3"]} in claim[
+        "spec"
+    ]["requirements"]
     assert claim["metadata"]["labels"]["apps"] == "phi"
     assert claim["metadata"]["labels"]["kaito.sh/workspacenamespace"] == "default"
     assert claim["spec"]["taints"] == [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]

@@ -55,7 +55,9 @@ def volume(mount: Object | None = None, **source: Any) -> Object:
 
 def sidecar(**fields: Any) -> Object:
     service = _service()
-    service["spec"]["template"]["spec"]["containers"].append({"name": "s", "image": "registry.example/side:1", **fields})
+    service["spec"]["template"]["spec"]["containers"].append(
+        {"name": "s", "image": "registry.example/side:1", **fields}
+    )
     return service
 
 

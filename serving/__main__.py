@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -65,6 +66,14 @@ def main(arguments: list[str] | None = None) -> None:
     if not (flags.weights / "config.json").is_file():
         sys.exit(f"serving: no model in {flags.weights}: it has no config.json. Is the model image mounted there?")
 
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ]
+    )
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # what is not in the directory is not looked for elsewhere
     startup = Startup(
         lambda: load(flags.weights, flags.pipeline, flags.torch_dtype),

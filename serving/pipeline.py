@@ -2,9 +2,8 @@
 
 A prompt to a model with a chat template is one user message. Such a model was tuned to answer messages
 and only continues bare text: asked "What is the capital of France?" as it stands, the built-in one ends
-at once or rambles. Its answer stands alone, so ``return_full_text`` applies to text continued by a model
-without a template, as does ``prefix`` in front of it; messages need a template. The pipeline
-``conversational`` says that a template must be there.
+at once or rambles. Its answer stands alone: ``return_full_text`` applies to text continued by a model
+without a template. Messages need a template; the pipeline ``conversational`` refuses to start without one.
 
 How tokens are chosen is, in this order, what the request names, what the model's generation_config.json
 recommends, the reference's defaults.

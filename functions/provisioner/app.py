@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import presets
-from functions.provisioner.observe import Observed, observe
+from functions.provisioner.observe import observe
+from functions.provisioner.observed import Observed
 from functions.provisioner.reconcile import NAME, reconcile
 from functions.provisioner.settings import Settings
 from kaito.api.claims import CLAIM_KINDS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from functions.provisioner.observe import LABEL_CLAIM
+from functions.provisioner.observed import LABEL_CLAIM
 from kaito.api.claims import GPU, Claim
 from kaito.api.conditions import rfc3339
 from kaito.api.resources import NODE, Object
@@ -68,10 +68,15 @@ def node(claim: Claim, obj: Object) -> Object:
     }
 
 
-def booting(node: Object) -> bool:
-    """Has a Ready node still the taint that the API server gives to every new one?
+def reported(node: Object) -> bool:
+    """Has its kubelet said anything yet?"""
+    return any(condition["type"] == "Ready" for condition in (node.get("status") or {}).get("conditions") or ())
 
-    A cluster's node-lifecycle controller takes it away; where there are no kubelets there is none.
+
+def tainted(node: Object) -> bool:
+    """Has it the taint that the API server gives to every new node?
+
+    A cluster's node-lifecycle controller takes it from a Ready one; where there are no kubelets there is none.
     """
     return any(taint["key"] == NOT_READY for taint in node.get("spec", {}).get("taints") or ())
 

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from kaito.api.resources import NODE, Object
+from functions.provisioner.observed import LABEL_CLAIM, Observed
+from kaito.api.resources import NODE
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube
-
-#: On every node of ours: the claim it was made for.
-LABEL_CLAIM = "kaito.sh/claim"
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """The claim (None once gone) and its nodes; more than one is a mistake that is reported, never acted on."""
-
-    claim: Object | None
-    nodes: tuple[Object, ...] = ()
 
 
 def observe(kube: Kube, keys: Sequence[Key]) -> Mapping[Key, Observed]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from functions.provisioner import local
-from functions.provisioner.observe import Observed
+from functions.provisioner.observed import Observed
 from functions.provisioner.settings import Settings
 from kaito.api.claims import GPU, TERMINATION_FINALIZER, Claim
 from kaito.api.conditions import conditions_of, parse_time, settle
@@ -41,11 +41,8 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     since = parse_time(before.last_transition_time) if before and before.status == "True" else now
     remaining = (since + timedelta(seconds=settings.boot_seconds) - now).total_seconds()
     registered = _registered(claim, observed.nodes)
-    if registered.status != "True" and not observed.nodes and remaining <= 0:
-        effects.append(Apply(local.node(claim, obj), "it has booted"))
-        effects.append(Apply(local.node_status(claim, sku, now), "it has booted", subresource="status"))
-    elif registered.status == "True" and local.booting(observed.nodes[0]):
-        effects.append(Apply(local.node(claim, obj), "it is Ready, so its not-ready taint goes"))
+    if remaining <= 0 or observed.nodes:
+        effects += _boot(obj, claim, sku, observed.nodes, now)
     initialized = _initialized(claim, sku, observed.nodes, registered)
     facts: Object = {"providerID": local.provider_id(claim), "capacity": local.capacity(claim, sku)}
     if registered.status == "True":
@@ -56,6 +53,16 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     settled = initialized.status == "True"
     booting = not observed.nodes and remaining > 0
     return Plan(tuple(effects), requeue_after=remaining if booting else None, settled=settled)
+
+
+def _boot(obj: Object, claim: Claim, sku: Sku, nodes: Sequence[Object], now: datetime) -> Iterator[Effect]:
+    """What the local cloud's kubelet would write next: the Node, its status, and that it may be used."""
+    if not nodes:
+        yield Apply(local.node(claim, obj), "it has booted")
+    if len(nodes) <= 1 and not any(local.reported(node) for node in nodes):
+        yield Apply(local.node_status(claim, sku, now), "its kubelet reports", subresource="status")
+    elif len(nodes) == 1 and local.tainted(nodes[0]):
+        yield Apply(local.node(claim, obj), "it is Ready, so its not-ready taint goes")
 
 
 def _sku(claim: Claim, catalogue: Catalogue) -> Sku | None:
@@ -86,7 +93,7 @@ def _initialized(claim: Claim, sku: Sku, nodes: Sequence[Object], registered: Co
         return _condition(claim, 2, "Unknown", "NodeNotReady", f"node {node['metadata']['name']} is not Ready")
     if int((status.get("allocatable") or {}).get(GPU, 0)) < sku.gpus:
         return _condition(claim, 2, "Unknown", "ResourceNotRegistered", f"the node does not offer {sku.gpus} {GPU} yet")
-    if local.booting(node):
+    if local.tainted(node):
         return _condition(claim, 2, "Unknown", "EphemeralTaints", f"node {node['metadata']['name']} is still tainted")
     return _condition(claim, 2, "True", "Initialized", f"node {node['metadata']['name']} is Ready")
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import presets
-from functions.workspace.observe import Observed, observe
+from functions.workspace.observe import observe
+from functions.workspace.observed import Observed
 from functions.workspace.reconcile import NAME, reconcile
 from functions.workspace.settings import Settings
 from kaito.api.resources import WORKSPACE

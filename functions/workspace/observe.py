@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from functions.workspace.observed import Observed
 from kaito.api.claims import CLAIM_KINDS
 from kaito.api.resources import KNATIVE_SERVICE, NODE, WORKSPACE, Object
 from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What there is: the Workspace (None once gone), its claims, all candidate nodes, its Knative Service."""
-
-    workspace: Object | None
-    claims: tuple[Object, ...] = ()
-    nodes: tuple[Object, ...] = ()
-    service: Object | None = None
 
 
 def observe(kube: Kube, keys: Sequence[Key]) -> Mapping[Key, Observed]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from functions.workspace.nodes import Nodes, choose
-from functions.workspace.observe import Observed
+from functions.workspace.observed import Observed
 from functions.workspace.render import APPLIED_HASH, inference_service
 from functions.workspace.settings import Settings
 from functions.workspace.status import Refusal, conditions, deleting, refused, url

@@ -65,36 +65,36 @@ class EventLog:
             return [Seen(s.time, s.what, dict(s.outcomes)) for s in (self._seen[i] for i in ids)]
 
 
-def workspaces_table(workspaces: Iterable[Object], now: datetime) -> Table:
-    """What ``kubectl get workspace -A`` says, with the reason of what is not ready."""
-    table = Table(title="Workspaces", title_justify="left", expand=True, border_style="dim")
+def workspaces_table(workspaces: Iterable[Object], now: datetime) -> Group:
+    """What ``kubectl get workspace -A`` says, and below it what each one waits for or where it answers."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("NAMESPACE", "NAME", "INSTANCE", "RESOURCE", "INFERENCE", "READY", "AGE"):
         table.add_column(column, no_wrap=True)
-    table.add_column("WHAT IT WAITS FOR, OR WHERE IT ANSWERS", ratio=1)
+    reasons = Table.grid(padding=(0, 1))
     for workspace in workspaces:
         meta, found = workspace["metadata"], conditions_of(workspace)
         ready = found.get("WorkspaceReady")
-        cells = [_coloured(found[kind].status if kind in found else "") for kind in ("ResourceReady", "InferenceReady")]
+        parts = (found.get("ResourceReady"), found.get("InferenceReady"), ready)
         table.add_row(
             meta["namespace"],
             meta["name"],
             workspace["resource"].get("instanceType", ""),
-            *cells,
-            _coloured(ready.status if ready else ""),
+            *(_coloured(part.status if part else "") for part in parts),
             age(meta["creationTimestamp"], now),
-            ready.message if ready else "no function has seen it yet",
         )
+        message = ready.message if ready else "no function has seen it yet"
+        reasons.add_row(Text(meta["name"], style="bold"), Text(message, style="dim"))
     if not table.row_count:
-        table.add_row("", Text("none yet", style="dim"))
-    return table
+        return Group(Text("No Workspaces yet.", style="dim"))
+    return Group(table, Text(), reasons, Text())
 
 
 def events_table(events: Iterable[Seen]) -> Table:
     """One line an event: what happened, and how each Trigger's function answered."""
-    table = Table(title="Events", title_justify="left", expand=True, border_style="dim", show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, ratio=2)
-    table.add_column(no_wrap=True, ratio=3)
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    table.add_column("TIME", no_wrap=True)
+    table.add_column("EVENT", no_wrap=True, ratio=1)
+    table.add_column("ANSWERS", no_wrap=True, ratio=1)
     for seen in events:
         outcomes = "   ".join(f"{trigger} {outcome}" for trigger, outcome in sorted(seen.outcomes.items()))
         table.add_row(f"{seen.time:%H:%M:%S}", seen.what, Text(outcomes, style="dim"))
@@ -104,7 +104,7 @@ def events_table(events: Iterable[Seen]) -> Table:
 def screen(console: Console, workspaces: Iterable[Object], log: EventLog, footer: str) -> Group:
     """The whole picture, as many events as fit."""
     listed = list(workspaces)
-    room = max(3, console.height - 2 * len(listed) - 14)
+    room = max(3, console.height - 4 * len(listed) - 8)
     return Group(workspaces_table(listed, datetime.now(UTC)), events_table(log.last(room)), Text(footer, style="dim"))
 
 

@@ -5,9 +5,8 @@ reading of a GGUF takes twice as long, and release 5.5 builds a wrong tokenizer 
 the end of a turn is not the end of the text, spaces are lost), after which the model talks nonsense at
 full speed.
 
-Weights are stored as float32. It is what a CPU computes in (bfloat16 without bfloat16 hardware is many
-times slower), so loading casts nothing, and it keeps the dequantised values exactly: bfloat16 would round
-them once more.
+Weights are stored as float32. It is what the server computes in on a CPU, so loading casts nothing, and it
+keeps the dequantised values exactly: bfloat16 would round them once more.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kaito.api.resources import Kind, Object
-from kaito.runtime.kube import Kube, KubeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +17,6 @@ class Apply:
     object: Object
     why: str
     subresource: str | None = None
-
-    def run(self, kube: Kube, manager: str) -> None:
-        kube.apply(self.object, manager=manager, subresource=self.subresource)
 
     def __str__(self) -> str:
         meta = self.object["metadata"]
@@ -39,15 +35,6 @@ class SetFinalizers:
     finalizers: tuple[str, ...]
     why: str
 
-    def run(self, kube: Kube, manager: str) -> None:  # noqa: ARG002 - a merge patch has no field manager
-        meta = self.object["metadata"]
-        body = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": list(self.finalizers)}}
-        try:
-            kube.patch(Kind.of(self.object), meta["name"], meta.get("namespace"), body)
-        except KubeError as error:
-            if error.status != 404:
-                raise
-
     def __str__(self) -> str:
         return f"finalizers of {self.object['kind']} {self.object['metadata']['name']}: {self.why}"
 
@@ -61,9 +48,6 @@ class Delete:
     namespace: str
     uid: str
     why: str
-
-    def run(self, kube: Kube, manager: str) -> None:  # noqa: ARG002 - deletes have no field manager
-        kube.delete(self.kind, self.name, self.namespace or None, uid=self.uid)
 
     def __str__(self) -> str:
         return f"delete {self.kind.kind} {self.name}: {self.why}"

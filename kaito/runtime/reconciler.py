@@ -20,6 +20,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from kaito.api.resources import Kind, Object
+from kaito.runtime.apply import run
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, Kube, KubeError
@@ -126,7 +127,7 @@ class Reconciler(Generic[Observed]):
                     observed = self._function.observe(self._kube, [key])[key]
                 plan = self._function.reconcile(observed, datetime.now(UTC))
                 for effect in plan.effects:
-                    effect.run(self._kube, self._function.name)
+                    run(effect, self._kube, self._function.name)
                     done += 1
             except Conflict as conflict:
                 if attempt < CONFLICT_TRIES:

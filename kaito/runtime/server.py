@@ -66,7 +66,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load_config(self) -> None:
         settings = {
-            "bind": f"0.0.0.0:{os.environ.get('PORT', '8080')}",
+            "bind": f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('PORT', '8080')}",  # noqa: S104 - a pod's
             "workers": 1,
             "worker_class": "gthread",
             "threads": THREADS,

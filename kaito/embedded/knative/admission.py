@@ -93,11 +93,9 @@ _LIMITS: Final = {"timeoutSeconds": 600, "containerConcurrency": 1000}
 
 
 def refusals(service: Object, flags: frozenset[str] = ENABLED_FLAGS) -> list[str]:
-    """What Knative Serving with these feature flags refuses in ``service``; empty when it admits it."""
-    template = (service.get("spec") or {}).get("template") or {}
-    spec = template.get("spec") or {}
-    if not isinstance(spec.get("containers"), list) or not spec["containers"]:
-        return [f"missing field(s): {_POD}.containers"]
+    """What Knative Serving with these feature flags refuses in a well-formed ``service``; empty when it admits it."""
+    template = service["spec"]["template"]
+    spec = template["spec"]
     return [
         *_pod_fields(spec, flags),
         *_bounds(spec),

@@ -22,7 +22,7 @@ def mount(revision: Revision, host: Host, directory: Path) -> dict[str, Path]:
 
     Raises PodFailure and KubeError. An emptyDir's size and medium are not held to.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True)
     made = {
         volume["name"]: _volume(volume, revision.namespace, host, directory / volume["name"])
         for volume in revision.spec.get("volumes") or ()
@@ -57,7 +57,7 @@ def _volume(volume: Object, namespace: str, host: Host, directory: Path) -> Path
             raise PodFailure("ImagePullBackOff", f"the volume image {reference} is not on this machine")
         directory.symlink_to(target, target_is_directory=True)
         return directory
-    directory.mkdir(parents=True)
+    directory.mkdir()
     for kind, field in ((CONFIG_MAP, "configMap"), (SECRET, "secret")):
         if field not in volume:
             continue

@@ -47,7 +47,10 @@ class ServicePod:
     def start(self) -> Container:
         """Make the directory if need be, and start the process. Raises PodFailure and KubeError."""
         if self._mounts is None:
-            self._mounts = self._prepare()
+            try:
+                self._mounts = self._prepare()
+            except OSError as error:
+                raise PodFailure("FailedMount", f"its files cannot be written: {error}") from error
         revision, container, port = self.revision, self.revision.container, free_port()
         env = self._environment(port)
         argv = [
@@ -115,6 +118,7 @@ class ServicePod:
             "K_SERVICE": revision.service,
             "K_CONFIGURATION": revision.service,
             "K_REVISION": revision.name,
+            "HOST": "127.0.0.1",  # a pod has an address of its own; a process must not be reached from elsewhere
             "PORT": str(port),
         }
         if revision.spec.get("serviceAccountName"):

@@ -23,6 +23,7 @@ from kaito.embedded.knative.replica import Phase, Replica
 from kaito.embedded.knative.revision import PodFailure, Revision
 from kaito.embedded.knative.route import Backend, NotReadyInTime, ServiceFailed, UnknownRoute
 from kaito.embedded.knative.scheduling import Unschedulable
+from kaito.embedded.knative.schema import malformed
 from kaito.embedded.knative.status import Progress, service_status
 from kaito.runtime.kube import Conflict, KubeError
 
@@ -193,10 +194,7 @@ class LocalService:
 
     def _admit(self) -> None:
         """Make a new revision of a new template; what is refused leaves the older revision as it is."""
-        try:
-            problems = refusals(self._service) or unsupported(self._service)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            problems = [f"malformed Service, a field has the wrong type or is missing: {error!r}"]
+        problems = malformed(self._service) or refusals(self._service) or unsupported(self._service)
         self._refusal = PodFailure("AdmissionRefused", f"{'; '.join(problems)}.") if problems else None
         template = self._service["spec"].get("template")
         if not problems and (self._latest is None or template != self._latest.template):

@@ -27,6 +27,14 @@ from kaito.embedded.models import SMOLLM2, ModelStore
 
 STARTS_WITHIN = 120.0  # seconds; 6 with compiled bytecode on two idle cores
 STOPS_WITHIN = 15.0
+TINY = {
+    "model_type": "llama",
+    "num_hidden_layers": 1,
+    "hidden_size": 8,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+    "vocab_size": 8,
+}
 QUESTION = "What is the capital of France?"
 
 
@@ -154,17 +162,17 @@ def test_an_unknown_option_is_refused_by_name(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("config", "said"),
     [
         ({}, "it has no config.json"),
-        ({"config.json": {"model_type": "llama", "num_hidden_layers": 1, "hidden_size": 8}}, "lack"),
+        (TINY, "lack 11 tensors, the first lm_head.weight"),
     ],
 )
 def test_a_model_that_cannot_be_loaded_ends_the_process_with_a_reason(
-    tmp_path: Path, files: dict[str, Any], said: str
+    tmp_path: Path, config: dict[str, Any], said: str
 ) -> None:
-    for name, content in files.items():
-        (tmp_path / name).write_text(json.dumps(content))
+    if config:
+        (tmp_path / "config.json").write_text(json.dumps(config))
     save_file({"model.norm.weight": np.ones(8, np.float32)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
     log = tmp_path / "log"
     process = start(tmp_path, log, free_port())

@@ -39,5 +39,5 @@ def test_the_least_answer_goes_before_the_least_length() -> None:
 @pytest.mark.parametrize(
     ("error", "line"), [(ValueError("\nbad header\nat byte 3"), "bad header"), (KeyError(), "KeyError")]
 )
-def test_an_error_in_one_line(error: Exception, line: str) -> None:
+def test_an_error_is_one_line(error: Exception, line: str) -> None:
     assert first_line(error) == line

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import presets
-from functions.provisioner.observe import Observed
+from functions.provisioner.observed import Observed
 from functions.provisioner.reconcile import reconcile
 from functions.provisioner.settings import Settings
 from kaito.api.claims import NodeRequest, render_claim

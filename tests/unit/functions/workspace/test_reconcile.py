@@ -10,7 +10,7 @@ import pytest
 
 import presets
 from functions.workspace.nodes import claim_name
-from functions.workspace.observe import Observed
+from functions.workspace.observed import Observed
 from functions.workspace.reconcile import reconcile
 from functions.workspace.settings import Settings
 from kaito.api.resources import MACHINE, NODE_CLAIM, Object

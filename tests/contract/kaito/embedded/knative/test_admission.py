@@ -11,6 +11,7 @@ import pytest
 
 from kaito.api.resources import Object
 from kaito.embedded.knative.admission import refusals
+from kaito.embedded.knative.schema import malformed
 
 MATRIX = Path(__file__).parents[3] / "fixtures" / "knative" / "admission-matrix.txt"
 #: Whose answer depends on what else the cluster has.
@@ -175,3 +176,8 @@ def test_as_the_real_webhook(case: str, flags: frozenset[str], admitted: bool) -
 
 def test_the_refusal_names_the_field() -> None:
     assert refusals(pod(nodeName="n")) == ["must not set the field(s): spec.template.spec.nodeName"]
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_what_the_webhook_could_read_is_well_formed(case: str) -> None:
+    assert malformed(CASES[case]()) == []

@@ -1,0 +1,103 @@
+"""One platform for the tests of a file, and what a user does with it."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import httpx
+import pytest
+import yaml
+
+from kaito.api.conditions import conditions_of
+from kaito.api.resources import WORKSPACE, Object
+from kaito.cli.watching import EventLog
+from kaito.embedded.manifests import CONFIG
+from kaito.embedded.platform import Platform
+
+Found = TypeVar("Found")
+
+
+def until(look: Callable[[], Found | None], seconds: float = 60, what: str = "it") -> Found:
+    """What ``look`` finds, once it is more than None or False."""
+    deadline, never = time.monotonic() + seconds, threading.Event()
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"{what} never came to be in {seconds} s"
+        never.wait(0.05)
+    return found
+
+
+class User:
+    """A person at a terminal."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform, self.kube = platform, platform.kube
+
+    def kubectl(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        argv = [str(self.platform.programs.kubectl), "--kubeconfig", str(self.platform.kubeconfig), *words]
+        return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+
+    def apply(self, example: str, name: str | None = None) -> str:
+        obj = yaml.safe_load((CONFIG / "examples" / f"{example}.yaml").read_text())
+        if name:
+            obj["metadata"]["name"] = name
+            obj["resource"]["labelSelector"]["matchLabels"]["apps"] = name
+        done = self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(obj))
+        assert done.returncode == 0, done.stderr
+        found: str = obj["metadata"]["name"]
+        return found
+
+    def says(self, name: str) -> dict[str, tuple[str, str]]:
+        workspace = self.kube.get(WORKSPACE, name, "default") or {}
+        return {kind: (c.status, c.reason) for kind, c in conditions_of(workspace).items()}
+
+    def is_true(self, name: str, kind: str) -> bool:
+        return self.says(name).get(kind, ("", ""))[0] == "True"
+
+    def wait_for(self, name: str, kind: str, status: str = "True", seconds: float = 90) -> None:
+        until(lambda: self.says(name).get(kind, ("", ""))[0] == status, seconds, f"{kind} {status} of {name}")
+
+    def chat(self, name: str, body: object) -> httpx.Response:
+        host = f"{name}.default.localhost:{self.platform.port}"
+        url = f"http://127.0.0.1:{self.platform.port}/chat"
+        return httpx.post(url, headers={"Host": host}, json=body, timeout=90, trust_env=False)
+
+    def left(self) -> list[str]:
+        """What there is of any Workspace."""
+        listed = self.kubectl("get", "workspace,machine,node,ksvc", "-n", "default", "-o", "name").stdout
+        return listed.split()
+
+    def delete_all(self) -> None:
+        done = self.kubectl("delete", "workspace", "--all", "--timeout=60s")
+        assert done.returncode == 0, done.stderr
+        until(lambda: not self.left(), what="clean-up")
+
+
+@pytest.fixture(scope="module")
+def events() -> EventLog:
+    return EventLog()
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, events: EventLog) -> Iterator[Platform]:
+    platform = Platform(tmp_path_factory.mktemp("platform"), observer=events)
+    platform.start()
+    yield platform
+    platform.stop()
+
+
+@pytest.fixture
+def user(platform: Platform) -> Iterator[User]:
+    user = User(platform)
+    yield user
+    user.delete_all()
+
+
+def renamed(manifest: Object, name: str) -> Object:
+    copied = copy.deepcopy(manifest)
+    copied["metadata"]["name"] = name
+    return copied

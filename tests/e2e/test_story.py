@@ -1,0 +1,103 @@
+"""The main job, as its user does it: apply, wait, chat, delete; on real parts from end to end."""
+
+from __future__ import annotations
+
+from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NODE, PING_SOURCE
+from kaito.cli.watching import EventLog
+from tests.e2e.conftest import User, until
+
+QUESTION = "What is the capital of France?"
+
+
+def test_from_a_workspace_to_an_answer_and_back_to_nothing(user: User, events: EventLog) -> None:
+    name = user.apply("smollm2")
+    user.wait_for(name, "WorkspaceReady")
+    table = user.kubectl("get", "workspace").stdout.splitlines()
+    assert table[0].split() == ["NAME", "INSTANCE", "RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY", "AGE"]
+    assert table[1].split()[:5] == ["workspace-smollm2", "Standard_D4s_v5", "True", "True", "True"]
+
+    answer = user.chat(name, {"prompt": QUESTION})
+    assert answer.status_code == 200, answer.text
+    assert "Paris" in answer.json()["Result"]
+    messages = {"messages": [{"role": "user", "content": QUESTION}], "generate_kwargs": {"do_sample": False}}
+    assert "Paris" in user.chat(name, messages).json()["Result"]
+
+    refused = user.chat(name, {"question": QUESTION})
+    assert refused.status_code == 400
+    assert "prompt" in refused.json()["error"]
+
+    told = " ".join(seen.what for seen in events.last(200))
+    assert "Workspace default/workspace-smollm2 add" in told
+    assert "Node" in told
+
+    assert user.kubectl("delete", "workspace", name, "--timeout=60s").returncode == 0
+    until(lambda: not user.left(), what="clean-up")
+
+
+def test_a_model_this_machine_cannot_have_says_so(user: User) -> None:
+    name = user.apply("phi-3-mini")
+    user.wait_for(name, "InferenceReady", "False")
+    assert user.is_true(name, "ResourceReady")
+    (machine,) = user.kube.list(MACHINE).items
+    (node,) = user.kube.list(NODE).items
+    assert node["status"]["allocatable"]["nvidia.com/gpu"] == "1"
+    assert node["metadata"]["labels"]["node.kubernetes.io/instance-type"] == "Standard_NC6s_v3"
+    assert machine["status"]["nodeName"] == node["metadata"]["name"]
+    service = user.kube.get(KNATIVE_SERVICE, name, "default")
+    assert service is not None
+    assert service["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "1"}
+    message = user.kubectl("describe", "workspace", name).stdout
+    assert "no NVIDIA GPU here" in message
+    assert "smollm2-135m-instruct" in message, "what to do"
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones(user: User) -> None:
+    manifest = user.kubectl("create", "-f", "-", stdin=UNKNOWN)
+    assert manifest.returncode == 0, manifest.stderr
+    user.wait_for("typo", "WorkspaceReady", "False")
+    assert user.says("typo")["WorkspaceReady"] == ("False", "UnknownPreset")
+    assert user.kube.list(MACHINE).items == ()
+
+
+def test_a_manifest_that_cannot_be_is_refused_by_the_api_server(user: User) -> None:
+    refused = user.kubectl("create", "-f", "-", stdin=UNKNOWN.replace("preset: {name: phi-33}", ""))
+    assert refused.returncode == 1
+    assert "give a preset (inference.preset.name) or a pod template" in refused.stderr
+
+
+def test_the_fast_sweep_lives_only_while_something_is_unsettled(user: User) -> None:
+    def sweeps() -> set[str]:
+        return {item["metadata"]["name"] for item in user.kube.list(PING_SOURCE).items}
+
+    name = user.apply("smollm2")
+    until(lambda: "kaito-workspace-fast" in sweeps(), what="the fast sweep")
+    user.wait_for(name, "WorkspaceReady")
+    until(lambda: sweeps() == {"kaito-sweep"}, what="quiet")
+
+
+def test_an_idle_function_is_no_process_and_comes_back_for_an_event(user: User) -> None:
+    provisioner = user.kube.get(KNATIVE_SERVICE, "kaito-provisioner", "kaito-system")
+    assert provisioner is not None
+    annotations = provisioner["spec"]["template"]["metadata"]["annotations"]
+    shorter = {**annotations, "autoscaling.knative.dev/window": "6s"}
+    body = {"spec": {"template": {"metadata": {"annotations": shorter}}}}
+    user.kube.patch(KNATIVE_SERVICE, "kaito-provisioner", "kaito-system", body)
+
+    def running() -> bool:
+        pods = user.platform.directory / "pods" / "kaito-system"
+        return any(path.name.startswith("kaito-provisioner-00002") for path in pods.glob("*"))
+
+    until(running, what="the new revision")
+    until(lambda: not running(), what="zero")
+    name = user.apply("phi-3-mini")
+    user.wait_for(name, "ResourceReady")
+    assert running()
+
+
+UNKNOWN = """
+apiVersion: kaito.sh/v1alpha1
+kind: Workspace
+metadata: {name: typo}
+resource: {labelSelector: {matchLabels: {apps: typo}}}
+inference: {preset: {name: phi-33}}
+"""

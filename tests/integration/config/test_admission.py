@@ -1,0 +1,127 @@
+"""What the API server itself says of a Workspace, with no process of ours awake."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kaito.api.resources import WORKSPACE, Kind, Object
+from kaito.embedded.controlplane import ControlPlane
+from kaito.embedded.manifests import CONFIG
+from kaito.runtime.kube import Kube, KubeError
+
+EXAMPLES = sorted((CONFIG / "examples").glob("*.yaml"))
+
+
+def workspace(name: str = "phi", **changes: Any) -> Object:
+    obj: Object = {
+        "apiVersion": "kaito.sh/v1alpha1",
+        "kind": "Workspace",
+        "metadata": {"name": name, "namespace": "default"},
+        "resource": {"instanceType": "Standard_NC6s_v3", "labelSelector": {"matchLabels": {"apps": "phi"}}},
+        "inference": {"preset": {"name": "phi-3-mini-4k-instruct"}},
+    }
+    return {key: value for key, value in {**obj, **changes}.items() if value is not None}
+
+
+def resource(**changes: Any) -> Object:
+    return {**workspace()["resource"], **changes}
+
+
+TUNING = {
+    "preset": {"name": "phi-3-mini-4k-instruct"},
+    "method": "qlora",
+    "input": {"urls": ["https://example.com/data.parquet"]},
+    "output": {"image": "registry.example/adapter:1", "imagePushSecret": "push"},
+}
+INVALID = {
+    "neither": (workspace(inference=None), "give inference (to serve a model) or tuning"),
+    "both": (workspace(tuning=TUNING), "give inference or tuning, not both"),
+    "no preset": (workspace(inference={}), "give a preset (inference.preset.name) or a pod template"),
+    "preset and template": (
+        workspace(inference={"preset": {"name": "x"}, "template": {"spec": {}}}), "give preset or template, not both"),
+    "private without image": (
+        workspace(inference={"preset": {"name": "llama-2-7b", "accessMode": "private"}}),
+        "needs preset.presetOptions.image"),
+    "access mode": (
+        workspace(inference={"preset": {"name": "x", "accessMode": "secret"}}),
+        'supported values: "public", "private"'),
+    "count": (workspace(resource=resource(count=0)), "should be greater than or equal to 1"),
+    "count of words": (workspace(resource=resource(count="two")), "must be of type integer"),
+    "no selector": (workspace(resource={"instanceType": "x"}), "resource.labelSelector: Required value"),
+    "selector": (
+        workspace(resource=resource(labelSelector={"matchExpressions": [{"key": "a", "operator": "Exists"}]})),
+        "only matchLabels, or matchExpressions with operator In and one value"),
+    "name": (workspace("phi.3"), "must be a DNS label"),
+    "long name": (workspace("p" * 64), "at most 63"),
+    "eleven adapters": (
+        workspace(inference={"preset": {"name": "x"}, "adapters": [{"source": {"image": "a:1"}}] * 11}),
+        "must have at most 10 items"),
+    "adapter of two sources": (
+        workspace(inference={"preset": {"name": "x"}, "adapters": [{"source": {"image": "a:1", "urls": ["b"]}}]}),
+        "give exactly one of urls, volumeSource or image"),
+    "tuning method": (workspace(inference=None, tuning={**TUNING, "method": "full"}), "should match"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("obj", "sentence"), INVALID.values(), ids=INVALID.keys())
+def test_what_cannot_be_is_refused_with_what_to_change(kube: Kube, obj: Object, sentence: str) -> None:
+    with pytest.raises(KubeError) as refused:
+        kube.create(obj)
+    assert refused.value.status == 422
+    assert sentence in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"resource": resource(count=2)}, "resource.count cannot be changed"),
+        ({"resource": resource(instanceType="Standard_NC12s_v3")}, "resource.instanceType cannot be changed"),
+        ({"resource": resource(labelSelector={"matchLabels": {"a": "b"}})}, "labelSelector cannot be changed"),
+        ({"inference": {"preset": {"name": "phi-4"}}}, "inference.preset cannot be changed"),
+        ({"inference": {"template": {"spec": {}}}}, "cannot be added or taken away"),
+        ({"inference": None, "tuning": TUNING}, "inference and tuning cannot be added or taken away"),
+    ],
+)
+def test_what_a_workspace_is_made_of_stays(kube: Kube, change: Object, sentence: str) -> None:
+    kube.apply(workspace("stays"), manager="user")
+    with pytest.raises(KubeError) as refused:
+        kube.apply(workspace("stays", **change), manager="user")
+    assert sentence in refused.value.message
+
+
+def test_both_versions_are_the_same_object(kube: Kube) -> None:
+    kube.apply({**workspace("versions"), "apiVersion": "kaito.sh/v1beta1"}, manager="user")
+    read = kube.get(WORKSPACE, "versions", "default")
+    assert read is not None
+    assert read["apiVersion"] == "kaito.sh/v1alpha1"
+    assert read["resource"]["count"] == 1, "the default"
+    assert read["inference"]["preset"]["accessMode"] == "public", "the default"
+    beta = kube.get(Kind("kaito.sh/v1beta1", "Workspace"), "versions", "default")
+    assert beta is not None
+    assert beta["metadata"]["uid"] == read["metadata"]["uid"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_are_accepted(kube: Kube, path: Path) -> None:
+    obj = copy.deepcopy(yaml.safe_load(path.read_text()))
+    obj["metadata"]["namespace"] = "default"
+    assert kube.apply(obj, manager="user")["metadata"]["uid"]
+
+
+def test_kubectl_prints_exactly_these_columns(control_plane: ControlPlane, kube: Kube) -> None:
+    kube.apply(workspace("columns"), manager="user")
+
+    def header(*words: str) -> str:
+        argv = ["kubectl", "--kubeconfig", str(control_plane.kubeconfig), "get", "workspace", "columns", *words]
+        return " ".join(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[0].split())
+
+    assert header() == "NAME INSTANCE RESOURCEREADY INFERENCEREADY WORKSPACEREADY AGE"
+    assert header("-o", "wide") == (
+        "NAME INSTANCE RESOURCEREADY INFERENCEREADY WORKSPACEREADY JOBSTARTED WORKSPACESUCCEEDED STATE URL AGE"
+    )

@@ -1,0 +1,123 @@
+"""A function killed between any two writes: the next one finishes what it began, and makes nothing twice.
+
+The real decisions and the real API server; only the event loop is played here, so that the crash can be put exactly
+between two writes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import presets
+from functions.provisioner import observe as claims
+from functions.provisioner import reconcile as provisioner
+from functions.provisioner.settings import Settings as ProvisionerSettings
+from functions.workspace import observe as workspaces
+from functions.workspace import reconcile as workspace
+from functions.workspace.settings import Settings as WorkspaceSettings
+from kaito.api.conditions import conditions_of
+from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NAMESPACE, NODE, WORKSPACE, Object
+from kaito.runtime.apply import run
+from kaito.runtime.keys import Key
+from kaito.runtime.kube import Kube
+from kaito.runtime.plan import Plan
+
+ROUNDS = 12
+
+
+class World:
+    """Both functions, taking turns on one API server; at most ``writes`` writes happen, then all is cut short."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self.kube, self.namespace = kube, namespace
+        self.key = Key(WORKSPACE, namespace, "phi")
+        self.now = datetime.now(UTC)
+        self.labels = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": namespace}
+
+    def create(self) -> None:
+        self.kube.apply(
+            {
+                "apiVersion": "kaito.sh/v1alpha1",
+                "kind": "Workspace",
+                "metadata": {"name": "phi", "namespace": self.namespace},
+                "resource": {
+                    "instanceType": "Standard_NC6s_v3",
+                    "labelSelector": {"matchLabels": {"apps": self.namespace}},
+                },
+                "inference": {"preset": {"name": "phi-3-mini-4k-instruct"}},
+            },
+            manager="user",
+        )
+
+    def plans(self) -> Iterator[tuple[str, Plan]]:
+        """One turn of each function, decided when its turn comes."""
+        catalogue, settings = presets.load(), WorkspaceSettings()
+        seen = workspaces.observe(self.kube, [self.key])[self.key]
+        yield workspace.NAME, workspace.reconcile(seen, catalogue, settings, self.now)
+        for machine in self.machines():
+            key = Key(MACHINE, "", machine["metadata"]["name"])
+            found = claims.observe(self.kube, [key])[key]
+            yield (
+                provisioner.NAME,
+                provisioner.reconcile(found, catalogue, ProvisionerSettings(boot_seconds=0), self.now),
+            )
+
+    def run(self, writes: int | None = None) -> int:
+        """Turns until nothing is planned; returns the writes done. With ``writes``, dies after so many."""
+        done = 0
+        for _ in range(ROUNDS):
+            before = done
+            for manager, plan in self.plans():
+                for effect in plan.effects:
+                    if done == writes:
+                        return done
+                    run(effect, self.kube, manager)
+                    done += 1
+            if done == before:
+                return done
+            self.now += timedelta(seconds=1)
+        raise AssertionError(f"not settled after {ROUNDS} rounds")
+
+    def machines(self) -> tuple[Object, ...]:
+        return self.kube.list(MACHINE, labels=self.labels).items
+
+    def nodes(self) -> tuple[Object, ...]:
+        return self.kube.list(NODE, labels=self.labels).items
+
+    def status(self) -> dict[str, str]:
+        found = self.kube.get(WORKSPACE, "phi", self.namespace)
+        return {kind: condition.status for kind, condition in conditions_of(found or {}).items()}
+
+
+@pytest.fixture
+def world(kube: Kube) -> World:
+    namespace = f"crash-{secrets.token_hex(4)}"
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, manager="tests")
+    assert kube.get(NAMESPACE, namespace)
+    return World(kube, namespace)
+
+
+def test_every_crash_between_two_writes_is_survived(kube: Kube, world: World) -> None:
+    for writes in range(100):
+        world.create()
+        whole = world.run(writes) < writes  # nothing was left to cut short
+        world.run()
+        (machine,), (node,) = world.machines(), world.nodes()
+        assert conditions_of(machine)["Ready"].status == "True", conditions_of(machine)["Ready"].message
+        assert node["status"]["allocatable"]["nvidia.com/gpu"] == "1"
+        assert kube.get(KNATIVE_SERVICE, "phi", world.namespace)
+        assert world.status()["ResourceReady"] == "True"
+
+        kube.delete(WORKSPACE, "phi", world.namespace)
+        world.run(writes)
+        world.run()
+        assert kube.get(WORKSPACE, "phi", world.namespace) is None
+        assert (world.machines(), world.nodes()) == ((), ())
+        if whole:
+            assert writes > 10, "the whole story has more writes than that"
+            return
+    raise AssertionError("the story never came to its end uncut")

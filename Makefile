@@ -14,7 +14,7 @@ up: setup
 	@$(BIN)/kaito up
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -26,6 +26,9 @@ format: setup
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+# Bytecode is compiled at once: without it every start of the model server compiles torch anew, which takes longer than
+# loading the model.
+#
 # The command line first; then, side by side, what takes minutes on a fresh machine: torch (gigabytes) and the control
 # plane (compiled once from its Go modules where it cannot be downloaded); then the small model's weights.
 setup: tools
@@ -43,7 +46,7 @@ $(VENV)/.tools: pyproject.toml constraints.txt
 packages: $(VENV)/.packages
 $(VENV)/.packages: $(VENV)/.tools
 	@echo "setup: torch and transformers (gigabytes the first time, then from uv's cache)"
-	@$(INSTALL) --editable '.[serving]'
+	@$(INSTALL) --compile-bytecode --editable '.[serving]'
 	@touch $@
 
 programs: tools

@@ -96,7 +96,7 @@ class Replica:
                 self._become(State(Phase.UNREADY))
             else:
                 self._become(State(Phase.FAILED, failure=failure))
-            log.warning("replica ended", revision=self.revision.name, reason=failure.reason, again_in=pause)
+            log.warning("replica ended", revision=self.revision.name, failure=str(failure), again_in=pause)
             self._pause(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
         self._pod.remove()

@@ -82,5 +82,5 @@ def _condition(status: str, reason: str = "", message: str = "") -> Object:
 def _timed(kind: str, said: Object, previous: Object, now: str) -> Object:
     for condition in previous.get("conditions") or ():
         if condition["type"] == kind and condition["status"] == said["status"]:
-            return {"type": kind, "lastTransitionTime": condition["lastTransitionTime"], **said}
+            return {"type": kind, "lastTransitionTime": condition.get("lastTransitionTime", now), **said}
     return {"type": kind, "lastTransitionTime": now, **said}

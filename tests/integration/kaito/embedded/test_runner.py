@@ -42,7 +42,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 """
 
 
-def until(look: Callable[[], T], seconds: float = 30) -> T:
+def until(look: Callable[[], T | None], seconds: float = 30) -> T:
     """Poll until ``look`` gives something true."""
     never, deadline = threading.Event(), time.monotonic() + seconds
     while not (found := look()):

@@ -25,6 +25,7 @@ from kaito.api.resources import MACHINE, NODE, WORKSPACE, Object
 from kaito.embedded import manifests
 from kaito.embedded.error import EmbeddedError
 from kaito.embedded.platform import Platform
+from kaito.runtime.kube import KubeError
 from kaito.runtime.log import configure
 
 QUESTION: Final = "What is the capital of France?"
@@ -89,7 +90,7 @@ def run(console: Console) -> bool:
         answer, problem = "", None
         try:
             answer = _tell(story)
-        except (EmbeddedError, httpx.HTTPError) as error:
+        except (EmbeddedError, KubeError, httpx.HTTPError) as error:
             problem = error
             console.print(f"[red]✗ {type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
         finally:
@@ -110,11 +111,11 @@ def _tell(story: Story) -> str:
         platform.start(say)
 
     console.rule("[bold]Two Workspaces", align="left")
-    examples = manifests.CONFIG / "examples"
+    examples = _examples()
     _print_manifest(console, examples / "phi-3-mini.yaml")
     with story.step("apply", "Both are accepted by the API server"):
-        story.kubectl("apply", "-f", str(examples / "phi-3-mini.yaml"))
-        story.kubectl("apply", "-f", str(examples / "smollm2.yaml"))
+        for name in ("phi-3-mini", "smollm2"):
+            story.kubectl("apply", "-f", str(examples / f"{name}.yaml"))
     with story.step("nodes", "Their nodes are provisioned: Workspace → event → Machine → event → Node") as say:
         story.wait(lambda: _told(say, _unready(story, "ResourceReady")))
     story.show("get", "machine")
@@ -122,6 +123,7 @@ def _tell(story: Story) -> str:
     console.rule("[bold]A model this machine cannot have", align="left")
     with story.step("refusal", f"{GPU} says what is missing, and does not hang"):
         story.wait(lambda: _not_failed(story.condition(GPU, "InferenceReady")))
+    story.show("get", "ksvc", GPU)
     failed = story.condition(GPU, "InferenceReady")
     assert failed is not None
     console.print(f"  [yellow]{failed.reason}[/]: {failed.message}\n", highlight=False, soft_wrap=True)
@@ -150,6 +152,12 @@ def _ask(platform: Platform) -> str:
     response = httpx.post(url, headers={"Host": host}, json={"prompt": QUESTION}, timeout=STEP_SECONDS, trust_env=False)
     response.raise_for_status()
     return str(response.json()["Result"])
+
+
+def _examples() -> Path:
+    """As a user would name the folder from where they are."""
+    folder = manifests.CONFIG / "examples"
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
 def _print_manifest(console: Console, path: Path) -> None:

@@ -154,7 +154,7 @@ def main() -> None:
     """Errors that the user can do something about end in a sentence, not a traceback."""
     try:
         app()
-    except EmbeddedError as error:
+    except (EmbeddedError, KubeError) as error:
         console.print(f"[red]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 

@@ -60,7 +60,7 @@ class Platform:
 
     def _start(self, stack: contextlib.ExitStack, progress: Progress) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.programs = programs.prepare()
+        self.programs = programs.prepare(lambda name, what: progress(f"{name}: {what}"))
         objects = manifests.build(self.programs.kubectl, self._overlay)
         self.control_plane = ControlPlane(self.directory, self.programs)
         self.control_plane.start(progress, lambda kube: manifests.install_crds(kube, objects))

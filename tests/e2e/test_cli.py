@@ -69,7 +69,7 @@ def up(tmp_path: Path) -> Iterator[Callable[[str], Terminal]]:
     for terminal in terminals:
         terminal.process.wait(60)
         terminal.process.stdout.close()  # type: ignore[union-attr]
-        assert until(lambda terminal=terminal: terminal.running() == [], what="the end of all processes")
+    until(lambda: not any(terminal.running() for terminal in terminals), what="the end of all processes")
 
 
 def test_a_killed_platform_leaves_nothing_and_the_next_goes_on_where_it_was(up: Callable[[str], Terminal]) -> None:

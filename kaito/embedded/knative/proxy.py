@@ -6,6 +6,7 @@ counts it, keeps within timeoutSeconds, and passes bodies on as they come, both 
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,9 @@ HOP_BY_HOP: Final = frozenset(
     ]
 )
 
+#: Seconds that ``stop`` may wait for the server's loop.
+_POLL: Final = 0.05
+
 log = structlog.get_logger()
 
 
@@ -52,16 +56,23 @@ class Routes(Protocol):
 
 
 class FrontProxy:
-    """Bound when made, so that its port can be told to the runner; serves from ``start`` to ``stop``."""
+    """Bound when made, so that its port can be told to the runner; serves from ``start`` to ``stop``.
+
+    Raises OSError where somebody else has the port.
+    """
 
     def __init__(self, port: int = 0) -> None:
-        self._server = make_server("127.0.0.1", port, self._serve, threaded=True, request_handler=_Handler)
+        # Bound here, because werkzeug prints and exits the process when a port is taken.
+        with socket.create_server(("127.0.0.1", port)) as bound:
+            self._server = make_server(
+                "127.0.0.1", port, self._serve, threaded=True, request_handler=_Handler, fd=bound.fileno()
+            )
         self._routes: Routes | None = None
         # gunicorn closes an idle connection after 2 s: ours are dropped before, or a request could meet the closing.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=1.0)
         transport = httpx.HTTPTransport(verify=False, trust_env=False, limits=limits)
         self._client = httpx.Client(transport=transport, trust_env=False)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="front-proxy", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL,), name="proxy", daemon=True)
 
     @property
     def port(self) -> int:

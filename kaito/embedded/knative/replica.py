@@ -82,7 +82,7 @@ class Replica:
         self._thread.join()
 
     def _run(self) -> None:
-        pause, crashes = FIRST_PAUSE, 0
+        pause, crashes, said = FIRST_PAUSE, 0, ""
         while not self._stopping:
             self._wake.clear()
             begun = time.monotonic()
@@ -96,7 +96,9 @@ class Replica:
                 self._become(State(Phase.UNREADY))
             else:
                 self._become(State(Phase.FAILED, failure=failure))
-            log.warning("replica ended", revision=self.revision.name, failure=str(failure), again_in=pause)
+            if str(failure) != said:  # once, and not every half a minute while weights are missing
+                said = str(failure)
+                log.warning("replica ended", revision=self.revision.name, failure=said, again_in=pause)
             self._pause(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
         self._pod.remove()

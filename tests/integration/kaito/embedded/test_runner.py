@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             print("told to crash", flush=True)
             os._exit(7)
         if self.path == "/slow":
-            time.sleep(60)
+            time.sleep(0.5)
         body = json.dumps({"env": dict(os.environ), "argv": sys.argv[1:], "path": self.path}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -63,7 +64,14 @@ class Platform:
 
     def apply(self, name: str, annotations: dict[str, str] | None = None, **changes: Any) -> None:
         """A Service of the test server; ``changes`` go to its container, those named like pod fields to the pod."""
-        pod_fields = ("volumes", "nodeSelector", "serviceAccountName", "nodeName", "timeoutSeconds")
+        pod_fields = (
+            "volumes",
+            "nodeSelector",
+            "serviceAccountName",
+            "nodeName",
+            "timeoutSeconds",
+            "containerConcurrency",
+        )
         pod = {key: value for key, value in changes.items() if key in pod_fields}
         container = {"image": "tests/server:1", "command": ["python", "-c", SERVER], **changes}
         container = {key: value for key, value in container.items() if key not in pod}
@@ -199,6 +207,23 @@ def test_scales_to_zero_and_back(platform: Platform) -> None:
     assert platform.condition("web")["status"] == "True"
     assert platform.env("web")["K_REVISION"] == "web-00001"
     assert platform.said[-1] == "web: Ready"
+
+
+def test_requests_wait_their_turn(platform: Platform) -> None:
+    platform.apply("web", containerConcurrency=1)
+    platform.ready("web")
+    begun = time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(platform.get, "web", "/slow") for _ in range(3)]
+    assert [answer.result().status_code for answer in answers] == [200] * 3
+    assert time.monotonic() - begun >= 1.5
+
+
+def test_requests_wait_for_readiness_and_not_for_ever(platform: Platform) -> None:
+    platform.apply("web", readinessProbe={"exec": {"command": ["false"]}}, timeoutSeconds=1)
+    until(lambda: platform.condition("web")["status"] == "Unknown")
+    answer = platform.get("web")
+    assert (answer.status_code, answer.text) == (504, "Service web was not ready within 1 seconds.\n")
 
 
 def test_volumes_and_variables(platform: Platform, tmp_path: Path) -> None:

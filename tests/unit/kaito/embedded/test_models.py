@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
-from tokenizers import Tokenizer, pre_tokenizers  # type: ignore[import-untyped]
+from tokenizers import Tokenizer, pre_tokenizers
 
 from kaito.embedded import conversion
 from kaito.embedded.models import SMOLLM2, ModelSource, ModelStore, ModelStoreError

@@ -1,0 +1,108 @@
+"""The function's HTTP shell: what the Broker is answered, for what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any, cast
+
+import pytest
+from flask.testing import FlaskClient
+
+from kaito.api.resources import WORKSPACE
+from kaito.runtime.events import Event
+from kaito.runtime.keys import Key
+from kaito.runtime.kube import Conflict, KubeError, Unavailable
+from kaito.runtime.reconciler import Function, Reconciler
+from kaito.runtime.server import create_app
+from kaito.runtime.sweep import fast_sweep
+
+KEY = Key(WORKSPACE, "default", "phi")
+HEADERS = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "t", "content-type": "application/json"}
+
+
+class ScriptedReconciler:
+    """Answers each key with ``outcome`` at once, and says what it was asked."""
+
+    def __init__(self, outcome: Exception | None = None, sweep: Exception | None = None) -> None:
+        self.outcome, self.sweep_fails = outcome, sweep
+        self.asked: list[str] = []
+
+    def submit(self, keys: Iterable[Key]) -> list[Future[None]]:
+        return [self._answer(str(key)) for key in keys]
+
+    def sweep(self) -> list[Future[None]]:
+        if self.sweep_fails:
+            raise self.sweep_fails
+        return [self._answer("sweep")]
+
+    def _answer(self, what: str) -> Future[None]:
+        self.asked.append(what)
+        future: Future[None] = Future()
+        if self.outcome:
+            future.set_exception(self.outcome)
+        else:
+            future.set_result(None)
+        return future
+
+
+def client(reconciler: ScriptedReconciler) -> FlaskClient:
+    def keys(event: Event) -> Iterable[Key]:
+        return (KEY,) if event.data.get("ours") else ()
+
+    function: Function[Any] = Function("test", keys, lambda _: (), lambda *_: {}, cast(Any, None), fast_sweep("test"))
+    return create_app(function, cast("Reconciler[Any]", reconciler)).test_client()
+
+
+@pytest.mark.parametrize(("body", "asked"), [(b'{"ours": true}', ["workspace/default/phi"]), (b'{"ours": false}', [])])
+def test_an_event_that_was_dealt_with_is_202_with_an_empty_body(body: bytes, asked: list[str]) -> None:
+    reconciler = ScriptedReconciler()
+    answer = client(reconciler).post("/", headers=HEADERS, data=body)
+    assert (answer.status_code, answer.data) == (202, b"")
+    assert reconciler.asked == asked
+
+
+def test_a_ping_sweeps() -> None:
+    reconciler = ScriptedReconciler()
+    answer = client(reconciler).post("/", headers={**HEADERS, "ce-type": "dev.knative.sources.ping"}, data=b"{}")
+    assert answer.status_code == 202
+    assert reconciler.asked == ["sweep"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "reason"),
+    [
+        ({}, b"{}", b"specversion"),
+        ({**HEADERS, "ce-specversion": "9"}, b"{}", b"specversion"),
+        (HEADERS, b"{", b"data"),
+    ],
+)
+def test_what_is_no_cloudevent_is_400_with_the_reason(headers: dict[str, str], body: bytes, reason: bytes) -> None:
+    answer = client(ScriptedReconciler()).post("/", headers=headers, data=body)
+    assert answer.status_code == 400
+    assert reason in answer.data
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        (Conflict(409, "Conflict", "again"), 409),
+        (Unavailable(0, "Unreachable", "gone"), 503),
+        (KubeError(403, "Forbidden", "no"), 503),
+        (RuntimeError("a bug"), 503),
+    ],
+)
+def test_what_a_redelivery_may_cure_is_409_or_503(failure: Exception, status: int) -> None:
+    answer = client(ScriptedReconciler(failure)).post("/", headers=HEADERS, data=b'{"ours": true}')
+    assert answer.status_code == status
+    assert str(failure).encode() in answer.data
+
+
+def test_a_sweep_without_an_api_server_is_503() -> None:
+    reconciler = ScriptedReconciler(sweep=Unavailable(0, "Unreachable", "gone"))
+    answer = client(reconciler).post("/", headers={**HEADERS, "ce-type": "dev.knative.sources.ping"}, data=b"{}")
+    assert answer.status_code == 503
+
+
+def test_healthz() -> None:
+    assert client(ScriptedReconciler()).get("/healthz").status_code == 200

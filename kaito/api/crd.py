@@ -120,7 +120,7 @@ def _structural(schema: Object, defs: Object) -> Object:
         if key in schema
     }  # fmt: skip
     default = schema.get("default")
-    if isinstance(default, (str, int, bool)) and default != "":
+    if isinstance(default, (str, int)) and default:  # an absent field says as much as an empty one
         result["default"] = default
     if schema.get("type") == "array":
         result["items"] = _structural(schema["items"], defs)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from eventing.dispatch import NoObserver, Observer
 from kaito.api.conditions import conditions_of
 from kaito.api.resources import KNATIVE_SERVICE, Object
@@ -28,6 +30,7 @@ _FUNCTIONS_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.05
 
 Progress = Callable[[str], None]
+log = structlog.get_logger()
 
 
 class PlatformError(EmbeddedError):
@@ -78,6 +81,7 @@ class Platform:
             directory=self.directory / "pods",
             route_port=proxy.port,
             resolve_image=ModelStore(cache_dir()).resolve,
+            on_change=_log_service,
         )
         proxy.start(runner)
         wiring = Wiring(self.kube, self._kube_as, proxy.port, self._observer)
@@ -106,7 +110,7 @@ class Platform:
     def _proxy(self) -> FrontProxy:
         """On the port of the last time, if nobody has taken it, so that routes stay good."""
         file = self.directory / "route-port"
-        with contextlib.suppress(FileNotFoundError, ValueError, OSError, SystemExit):
+        with contextlib.suppress(OSError, ValueError):
             return FrontProxy(int(file.read_text()))
         proxy = FrontProxy()
         file.write_text(str(proxy.port))
@@ -131,3 +135,7 @@ class Platform:
                 )
             if waiting:
                 never.wait(_POLL_SECONDS)
+
+
+def _log_service(namespace: str, name: str, state: str) -> None:
+    log.info("service", service=f"{namespace}/{name}", state=state)

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import httpx
@@ -95,6 +96,19 @@ def user(platform: Platform) -> Iterator[User]:
     user = User(platform)
     yield user
     user.delete_all()
+
+
+def processes_of(directory: Path) -> dict[int, list[str]]:
+    """The pids and command lines of all processes that a platform in ``directory`` started."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue
+        if command and str(directory).encode() in command + environment:
+            found[int(entry.name)] = command.decode().split("\0")
+    return found
 
 
 def renamed(manifest: Object, name: str) -> Object:

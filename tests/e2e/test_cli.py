@@ -16,7 +16,7 @@ from kaito.api.resources import NODE, WORKSPACE
 from kaito.embedded import manifests
 from kaito.embedded.lock import holder
 from kaito.runtime.kube import Kube
-from tests.e2e.conftest import until
+from tests.e2e.conftest import processes_of, until
 
 KAITO = [sys.executable, "-c", "from kaito.cli import main; main()"]
 
@@ -40,17 +40,8 @@ class Terminal:
     def kube(self) -> Kube:
         return Kube.from_kubeconfig(self.state / "kubeconfig")
 
-    def running(self) -> list[str]:
-        """The command lines of all processes that belong to this directory."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                command, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
-            except (FileNotFoundError, PermissionError, ProcessLookupError):
-                continue
-            if command and (str(self.state).encode() in command or str(self.state).encode() in environment):
-                found.append(command.replace(b"\0", b" ").decode())
-        return found
+    def running(self) -> dict[int, list[str]]:
+        return processes_of(self.state)
 
 
 @pytest.fixture
@@ -78,10 +69,10 @@ def test_a_killed_platform_leaves_nothing_and_the_next_goes_on_where_it_was(up: 
     example["metadata"]["namespace"] = "default"
     first.kube.apply(example, manager="user")
     (node,) = until(lambda: first.kube.list(NODE).items, what="its node")
-    assert "kube-apiserver" in " ".join(first.running())
+    assert any("kube-apiserver" in command[0] for command in first.running().values())
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait()
-    until(lambda: first.running() == [], what="the end of all processes")
+    until(lambda: not first.running(), what="the end of all processes")
 
     second = up("here")
     (workspace,) = second.kube.list(WORKSPACE).items

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 from kaito.api.resources import API_SERVER_SOURCE, MACHINE, NODE
 from kaito.embedded.platform import Platform
-from tests.e2e.conftest import User, renamed, until
+from tests.e2e.conftest import User, processes_of, renamed, until
 
 NAMES = [f"w{index}" for index in range(5)]
 
@@ -23,24 +22,15 @@ def one_node_each(user: User) -> None:
     assert owners == nodes == NAMES
 
 
-def function_pids(directory: Path) -> list[int]:
-    """The processes of this platform's functions, gunicorn's worker included."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
-        except (FileNotFoundError, PermissionError, ProcessLookupError):
-            continue
-        if b"functions." in command and str(directory).encode() in environment:
-            found.append(int(entry.name))
-    return found
-
-
 def test_functions_killed_in_the_middle_of_it(user: User, platform: Platform) -> None:
     for name in NAMES:
         user.apply("phi-3-mini", name)
     until(lambda: user.kube.list(MACHINE).items, what="a first write")
-    killed = function_pids(platform.directory)
+    killed = [
+        pid
+        for pid, command in processes_of(platform.directory).items()
+        if any(word.startswith("functions.") for word in command)
+    ]
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
     assert killed
@@ -76,23 +66,10 @@ def test_the_api_server_restarts_in_the_middle_of_it(user: User, platform: Platf
 def test_the_model_that_crashed_is_back(user: User, platform: Platform) -> None:
     name = user.apply("smollm2")
     user.wait_for(name, "WorkspaceReady")
-    (pid,) = _serving_leaders(platform.directory)
+    servers = {pid for pid, command in processes_of(platform.directory).items() if "serving" in command}
+    (pid,) = {os.getpgid(pid) for pid in servers}
     os.killpg(pid, signal.SIGKILL)
     answer = user.chat(name, {"prompt": "What is the capital of France?"})
     while answer.status_code in (502, 503):  # what was in flight when it died
         answer = user.chat(name, {"prompt": "What is the capital of France?"})
     assert "Paris" in answer.json()["Result"]
-
-
-def _serving_leaders(directory: Path) -> list[int]:
-    """The process group leaders that serve a model."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command, environment = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
-            leader = os.getpgid(int(entry.name)) == int(entry.name)
-        except (FileNotFoundError, PermissionError, ProcessLookupError):
-            continue
-        if leader and b"\0serving\0" in command and str(directory).encode() in environment:
-            found.append(int(entry.name))
-    return found

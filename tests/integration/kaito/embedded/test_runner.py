@@ -25,14 +25,14 @@ T = TypeVar("T")
 MANAGER = "tests"
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount")
 SERVER = """
-import http.server, json, os, sys, time
+import http.server, json, os, sys, threading
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/crash":
             print("told to crash", flush=True)
             os._exit(7)
         if self.path == "/slow":
-            time.sleep(0.5)
+            threading.Event().wait(0.5)
         body = json.dumps({"env": dict(os.environ), "argv": sys.argv[1:], "path": self.path}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

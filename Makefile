@@ -46,7 +46,7 @@ $(VENV)/.tools: pyproject.toml constraints.txt
 packages: $(VENV)/.packages
 $(VENV)/.packages: $(VENV)/.tools
 	@echo "setup: torch and transformers (gigabytes the first time, then from uv's cache)"
-	@$(INSTALL) --compile-bytecode --editable '.[serving]'
+	@$(subst --quiet,,$(INSTALL)) --compile-bytecode --editable '.[serving]'
 	@touch $@
 
 programs: tools

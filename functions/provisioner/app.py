@@ -9,7 +9,7 @@ from datetime import datetime
 import presets
 from functions.provisioner.observe import observe
 from functions.provisioner.observed import Observed
-from functions.provisioner.reconcile import NAME, reconcile
+from functions.provisioner.reconcile import NAME, reconcile, refused
 from functions.provisioner.settings import Settings
 from kaito.api.claims import CLAIM_KINDS
 from kaito.runtime.events import Event
@@ -41,4 +41,4 @@ def function() -> Function[Observed]:
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)
 
-    return Function(NAME, keys, list_keys, observe, decide, fast_sweep(NAME))
+    return Function(NAME, keys, list_keys, observe, decide, refused, fast_sweep(NAME))

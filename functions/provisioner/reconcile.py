@@ -9,7 +9,7 @@ from functions.provisioner import local
 from functions.provisioner.observed import Observed
 from functions.provisioner.settings import Settings
 from kaito.api.claims import GPU, TERMINATION_FINALIZER, Claim
-from kaito.api.conditions import conditions_of, parse_time, settle
+from kaito.api.conditions import conditions_of, obstacle, parse_time, settle
 from kaito.api.meta import Condition, ConditionStatus
 from kaito.api.resources import NODE, Object
 from kaito.api.status import identity, same_status, transitions
@@ -26,7 +26,7 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     if obj is None:
         return Plan()
     claim = Claim.of(obj)
-    if LABEL_WORKSPACE not in claim.metadata.labels:
+    if LABEL_WORKSPACE not in claim.metadata.labels and claim.status.provider_id != local.provider_id(claim):
         return Plan()  # somebody else's claim, for somebody else's provisioner
     if claim.deleting:
         return _terminate(obj, claim, observed.nodes)
@@ -53,6 +53,18 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     settled = initialized.status == "True"
     booting = not observed.nodes and remaining > 0
     return Plan(tuple(effects), requeue_after=remaining if booting else None, settled=settled)
+
+
+def refused(observed: Observed, message: str, now: datetime) -> Plan:
+    """The API server refused a write of the plan for good: its words are for the claim's status."""
+    obj = observed.claim
+    if obj is None:
+        return Plan(settled=False)
+    claim = Claim.of(obj)
+    stages = [claim.conditions[stage] for stage in claim.stages if stage in claim.conditions]
+    kept: Object = {key: value for key, value in (obj.get("status") or {}).items() if key != "conditions"}
+    failed = _condition(claim, len(stages) - 1 if stages else 0, "False", "WriteRefused", message)
+    return Plan(_status(obj, claim, (*stages[:-1], failed), kept, now), settled=False)
 
 
 def _boot(obj: Object, claim: Claim, sku: Sku, nodes: Sequence[Object], now: datetime) -> Iterator[Effect]:
@@ -113,9 +125,7 @@ def _terminate(obj: Object, claim: Claim, nodes: Sequence[Object]) -> Plan:
 def _status(obj: Object, claim: Claim, found: Sequence[Condition], facts: Object, now: datetime) -> tuple[Effect, ...]:
     """The stages and what they add up to, with the Events of their transitions; nothing where it is said already."""
     before = conditions_of(obj)
-    worst = next((c for c in found if c.status == "False"), None) or next(
-        (c for c in found if c.status == "Unknown"), None
-    )
+    worst = obstacle(found)
     meaning: tuple[ConditionStatus, str, str] = (
         (worst.status, worst.reason, worst.message) if worst else ("True", "Ready", found[-1].message)
     )
@@ -132,8 +142,8 @@ def _status(obj: Object, claim: Claim, found: Sequence[Condition], facts: Object
         return ()
     gist = ", ".join(f"{condition.type}={condition.status}" for condition in all_found)
     return (
-        Apply({**identity(obj), "status": status}, gist, subresource="status"),
         *(Apply(event, event["reason"]) for event in transitions(obj, before, found, NAME, now)),
+        Apply({**identity(obj), "status": status}, gist, subresource="status"),
     )
 
 

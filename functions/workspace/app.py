@@ -9,9 +9,10 @@ from datetime import datetime
 import presets
 from functions.workspace.observe import observe
 from functions.workspace.observed import Observed
-from functions.workspace.reconcile import NAME, reconcile
+from functions.workspace.reconcile import NAME, reconcile, refused
 from functions.workspace.settings import Settings
-from kaito.api.resources import WORKSPACE
+from kaito.api.claims import CLAIM_KINDS
+from kaito.api.resources import KNATIVE_SERVICE, WORKSPACE
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key, owner_key, workspace_key
 from kaito.runtime.kube import Kube
@@ -29,13 +30,25 @@ def keys(event: Event) -> Iterable[Key]:
     if not isinstance(child, dict):
         return ()
     key = owner_key(child, (WORKSPACE,)) or workspace_key(child, WORKSPACE)
+    if key is None and event.type.endswith(".delete"):
+        key = _freed_name(event)
     return (key,) if key else ()
 
 
+def _freed_name(event: Event) -> Key | None:
+    """A Service of somebody else that is gone: a Workspace of its name may have waited for that."""
+    service = own_key(event.attributes, (KNATIVE_SERVICE,))
+    return Key(WORKSPACE, service.namespace, service.name) if service else None
+
+
 def list_keys(kube: Kube) -> Sequence[Key]:
-    return [
+    """All Workspaces, and those whose claims have outlived them."""
+    keys = {
         Key(WORKSPACE, item["metadata"]["namespace"], item["metadata"]["name"]) for item in kube.list(WORKSPACE).items
-    ]
+    }
+    claims = (claim for kind in CLAIM_KINDS for claim in kube.list_installed(kind))
+    keys |= {key for claim in claims if (key := workspace_key(claim, WORKSPACE))}
+    return sorted(keys)
 
 
 def function() -> Function[Observed]:
@@ -45,4 +58,4 @@ def function() -> Function[Observed]:
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)
 
-    return Function(NAME, keys, list_keys, observe, decide, fast_sweep(NAME))
+    return Function(NAME, keys, list_keys, observe, decide, refused, fast_sweep(NAME))

@@ -11,14 +11,18 @@ from kaito.api.resources import Object
 from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
 from presets import Sku
 
+PASSING_TAINTS = ("karpenter.sh/unregistered", "node.cloudprovider.kubernetes.io/uninitialized")
+
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """``ready``: the chosen nodes, at most ``count``; ``missing``: claims to make; ``obstacle``: what is awaited."""
+    """``ready``: the chosen nodes, at most ``count``; ``missing``: claims to make; ``going``: claims that are being
+    deleted and whose place is still taken; ``obstacle``: what is awaited."""
 
     ready: tuple[str, ...]
     missing: tuple[NodeRequest, ...]
     claims: tuple[Claim, ...]
+    going: tuple[str, ...]
     obstacle: str
 
 
@@ -52,7 +56,8 @@ def choose(workspace: Workspace, sku: Sku, disk: str, claims: Sequence[Object], 
     missing = tuple(
         NodeRequest(name, workspace.resource.instance_type, disk, labels, gpu=sku.gpus > 0) for name in free[:wanted]
     )
-    return Nodes(ready, missing, tuple(live), _obstacle(workspace, sku, candidates, qualified))
+    going = tuple(claim.metadata.name for claim in own if claim.deleting)[: wanted - len(missing)]
+    return Nodes(ready, missing, tuple(live), going, _obstacle(workspace, sku, candidates, qualified))
 
 
 def lack(node: Object, workspace: Workspace, sku: Sku) -> str | None:
@@ -67,9 +72,18 @@ def lack(node: Object, workspace: Workspace, sku: Sku) -> str | None:
         return f"has instance type {instance_type}, not {resource.instance_type}"
     if not any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()):
         return "is not Ready"
+    if taint := next((t["key"] for t in node.get("spec", {}).get("taints") or () if _passing(t)), None):
+        return f"is still tainted {taint}"
     if int((status.get("allocatable") or {}).get(GPU, 0)) < sku.gpus:
         return f"does not offer {sku.gpus} {GPU} yet: the device plugin has not reported its GPUs"
     return None
+
+
+def _passing(taint: Object) -> bool:
+    """A taint that says: not yet, or not now. Others, such as sku=gpu, are for the pod to tolerate."""
+    key: str = taint["key"]
+    early = key.startswith("node.kubernetes.io/") or key in PASSING_TAINTS
+    return early and taint.get("effect") in ("NoSchedule", "NoExecute")
 
 
 def _obstacle(workspace: Workspace, sku: Sku, candidates: Sequence[Object], qualified: Mapping[str, Object]) -> str:

@@ -35,10 +35,13 @@ def observe(kube: Kube, keys: Sequence[Key]) -> Mapping[Key, Observed]:
 
 def _observe_one(kube: Kube, key: Key) -> Observed:
     workspace = kube.get(WORKSPACE, key.name, key.namespace)
-    if workspace is None:
-        return Observed(None)
     claims = _claims(kube, {LABEL_WORKSPACE: key.name, LABEL_NAMESPACE: key.namespace})
-    nodes = kube.list(NODE, labels=_node_labels(workspace)).items
+    if workspace is None:
+        if claims:
+            kube.list(WORKSPACE, key.namespace)  # raises where it is the kind that is gone, not this one
+        return Observed(None, claims)
+    going = workspace["metadata"].get("deletionTimestamp")
+    nodes = () if going else kube.list(NODE, labels=_node_labels(workspace)).items
     return Observed(workspace, claims, nodes, kube.get(KNATIVE_SERVICE, key.name, key.namespace))
 
 

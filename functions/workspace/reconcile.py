@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from functions.workspace.nodes import Nodes, choose
 from functions.workspace.observed import Observed
 from functions.workspace.render import APPLIED_HASH, inference_service
 from functions.workspace.settings import Settings
-from functions.workspace.status import Refusal, conditions, deleting, refused, url
+from functions.workspace.status import Refusal, conditions, deleting, impossible, url, write_refused
 from kaito.api.claims import render_claim
 from kaito.api.conditions import conditions_of, settle
 from kaito.api.meta import Condition
@@ -26,14 +26,14 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     """Finalizer, claims, Service, status: in this order, each step needing only what was observed."""
     obj = observed.workspace
     if obj is None:
-        return Plan()
+        return Plan(tuple(_deletes(observed.claims)))
     workspace = Workspace.model_validate(obj)
     if workspace.metadata.deletion_timestamp:
         return _delete(obj, workspace, observed, now)
     effects: list[Effect] = []
     needs = _needs(workspace, catalogue, observed.service)
     if isinstance(needs, Refusal):
-        found = refused(workspace, needs)
+        found = impossible(workspace, needs)
         return Plan((*_status(obj, found, {"state": "Failed"}, now),))
     model, sku = needs
     nodes = choose(workspace, sku, model.disk, observed.claims, observed.nodes)
@@ -51,18 +51,31 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     return Plan(tuple(effects), settled=all(condition.status != "Unknown" for condition in found))
 
 
+def refused(observed: Observed, message: str, now: datetime) -> Plan:
+    """The API server refused a write of the plan for good: its words are for the Workspace's status."""
+    obj = observed.workspace
+    if obj is None:
+        return Plan(settled=False)
+    found = write_refused(Workspace.model_validate(obj), conditions_of(obj), message)
+    return Plan(tuple(_status(obj, found, {"state": "Failed"}, now)), settled=False)
+
+
 def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -> tuple[ModelPreset, Sku] | Refusal:
     """The preset and instance type, or why the Workspace cannot be had."""
     if workspace.tuning is not None:
         return Refusal("TuningNotInstalled", "this release has no tuning function: use inference")
     if workspace.inference is None or workspace.inference.preset is None:
         return Refusal("TemplateNotSupported", "this release serves presets only: use inference.preset")
+    inference = workspace.inference
+    if inference.adapters or inference.config:
+        what = "adapters" if inference.adapters else "config"
+        return Refusal("NotSupported", f"this release serves presets as they are: leave out inference.{what}")
     preset, instance_type = workspace.inference.preset, workspace.resource.instance_type
     model = catalogue.model(preset.name)
     if model is None:
         known = ", ".join(sorted(catalogue.models))
         return Refusal("UnknownPreset", f"inference.preset.name {preset.name!r} is not in the catalogue: {known}")
-    if not (model.image or preset.preset_options.image):
+    if model.access_mode == "private" and not (preset.access_mode == "private" and preset.preset_options.image):
         return Refusal(
             "ImageNeeded",
             f"{model.name} is private: set inference.preset.accessMode: private and presetOptions.image: YOUR-IMAGE",
@@ -127,11 +140,11 @@ def _status(obj: Object, found: Sequence[Condition], facts: Object, now: datetim
     }
     if same_status(status, obj.get("status")):
         return []
-    effects: list[Effect] = [Apply({**identity(obj), "status": status}, _gist(found), subresource="status")]
     # What the sums of the others would only repeat is not told again; that it is all ready is.
     told = [c for c in found if c.type != "WorkspaceSucceeded" and (c.type != "WorkspaceReady" or c.status == "True")]
-    effects += (Apply(event, event["reason"]) for event in transitions(obj, before, told, NAME, now))
-    return effects
+    # The Events first: they are found by comparing with the status, so after it they would be lost by a crash.
+    effects: list[Effect] = [Apply(event, event["reason"]) for event in transitions(obj, before, told, NAME, now)]
+    return [*effects, Apply({**identity(obj), "status": status}, _gist(found), subresource="status")]
 
 
 def _gist(found: Sequence[Condition]) -> str:
@@ -143,22 +156,19 @@ def _delete(obj: Object, workspace: Workspace, observed: Observed, now: datetime
     if FINALIZER not in workspace.metadata.finalizers:
         return Plan()
     owned = [child for child in (observed.service, *observed.claims) if child is not None and _ours(child, workspace)]
-    effects: list[Effect] = [
-        Delete(
-            Kind.of(child),
-            child["metadata"]["name"],
-            child["metadata"].get("namespace", ""),
-            child["metadata"]["uid"],
-            "its Workspace goes",
-        )
-        for child in owned
-        if not child["metadata"].get("deletionTimestamp")
-    ]
+    effects: list[Effect] = list(_deletes(owned))
     if not owned:
         return Plan((*effects, *finalizer(obj, FINALIZER, present=False, why="everything of it is gone")))
     left = [f"{child['kind']} {child['metadata']['name']}" for child in owned]
     effects += _status(obj, deleting(workspace, left), {"state": "Deleting"}, now)
     return Plan(tuple(effects), settled=False)
+
+
+def _deletes(children: Iterable[Object]) -> Iterator[Delete]:
+    for child in children:
+        meta = child["metadata"]
+        if not meta.get("deletionTimestamp"):
+            yield Delete(Kind.of(child), meta["name"], meta.get("namespace", ""), meta["uid"], "its Workspace goes")
 
 
 def _ours(child: Object, workspace: Workspace) -> bool:

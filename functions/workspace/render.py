@@ -29,7 +29,6 @@ def inference_service(workspace: Workspace, model: ModelPreset, sku: Sku, servin
         "responseStartTimeoutSeconds": 600,
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
-        "nodeSelector": workspace.resource.label_selector.labels(),
         "containers": [_container(model, serving_image, gpus)],
         "volumes": [
             {
@@ -38,13 +37,16 @@ def inference_service(workspace: Workspace, model: ModelPreset, sku: Sku, servin
             }
         ],
     }
+    if selector := workspace.resource.label_selector.labels():
+        spec["nodeSelector"] = selector
     if options.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in options.image_pull_secrets]
-    if gpus:
+    if sku.gpus:  # also a model that needs none may run there
         spec["tolerations"] = [
             {"key": GPU, "operator": "Exists", "effect": "NoSchedule"},
             {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
         ]
+    if gpus:
         # torch's workers share tensors through /dev/shm, which a container has 64 MiB of by default.
         spec["volumes"].append({"name": "shm", "emptyDir": {"medium": "Memory"}})
         spec["containers"][0]["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108

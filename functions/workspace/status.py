@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from functions.workspace.nodes import Nodes
-from kaito.api.conditions import conditions_of
+from kaito.api.conditions import conditions_of, obstacle
 from kaito.api.meta import Condition, ConditionStatus
 from kaito.api.resources import Object
 from kaito.api.workspace import Workspace
+
+#: In the scheduler's message, which Knative passes on as a failure at once, and takes back when a node is found.
+UNSCHEDULABLE = "nodes are available: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ def conditions(workspace: Workspace, claim_kind: str, nodes: Nodes, service: Obj
     return (claims, resource, inference, *_overall(workspace, (claims, resource, inference)))
 
 
-def refused(workspace: Workspace, refusal: Refusal) -> tuple[Condition, ...]:
+def impossible(workspace: Workspace, refusal: Refusal) -> tuple[Condition, ...]:
     """The conditions of a Workspace that cannot be had as it is."""
     resource = _condition(workspace, "ResourceReady", "False", refusal.reason, refusal.message)
     kind = "JobStarted" if workspace.tuning else "InferenceReady"
@@ -43,6 +46,13 @@ def deleting(workspace: Workspace, left: Sequence[str]) -> tuple[Condition, ...]
     return (going, _condition(workspace, "WorkspaceReady", "False", "Deleting", message))
 
 
+def write_refused(workspace: Workspace, before: Mapping[str, Condition], message: str) -> tuple[Condition, ...]:
+    """What was known stays; the whole is not ready, in the API server's words."""
+    parts = tuple(c for kind, c in before.items() if kind not in ("WorkspaceReady", "WorkspaceSucceeded"))
+    ready = _condition(workspace, "WorkspaceReady", "False", "WriteRefused", message)
+    return (*parts, ready, ready.model_copy(update={"type": "WorkspaceSucceeded"}))
+
+
 def url(service: Object | None) -> str:
     return str(((service or {}).get("status") or {}).get("url", ""))
 
@@ -55,13 +65,14 @@ def _claims_ready(workspace: Workspace, kind: str, nodes: Nodes) -> Condition:
         )
     waiting = [claim for claim in nodes.claims if not claim.ready]
     for claim in waiting:
-        obstacle = claim.obstacle
-        if obstacle is not None:
-            status: ConditionStatus = "False" if obstacle.status == "False" else "Unknown"
-            return _condition(workspace, kind, status, obstacle.reason, f"{claim.metadata.name}: {obstacle.message}")
+        if (stage := claim.obstacle) is not None:
+            return _condition(workspace, kind, stage.status, stage.reason, f"{claim.metadata.name}: {stage.message}")
     if waiting:
         names = ", ".join(claim.metadata.name for claim in waiting)
         return _condition(workspace, kind, "Unknown", "Provisioning", f"no provisioner has taken up {names} yet")
+    if nodes.going:
+        names = ", ".join(nodes.going)
+        return _condition(workspace, kind, "Unknown", "Replacing", f"{names} has to go before it is replaced")
     if not nodes.claims:
         return _condition(workspace, kind, "True", "NotNeeded", "enough nodes were there already")
     return _condition(workspace, kind, "True", "Provisioned", f"{len(nodes.claims)} provisioned")
@@ -92,6 +103,8 @@ def _inference_ready(workspace: Workspace, resource: Condition, service: Object 
         return _condition(workspace, kind, "Unknown", "Deploying", "Knative has not reported on the Service yet")
     if ready.status == "True":
         return _condition(workspace, kind, "True", "Serving", f"answers at {url(service)}/chat")
+    if ready.status == "False" and UNSCHEDULABLE in ready.message:
+        return _condition(workspace, kind, "Unknown", "Unschedulable", ready.message)
     if ready.status == "False":
         return _condition(workspace, kind, "False", ready.reason or "ServiceFailed", ready.message)
     return _condition(workspace, kind, "Unknown", "Deploying", ready.message or "the model is starting")
@@ -99,9 +112,7 @@ def _inference_ready(workspace: Workspace, resource: Condition, service: Object 
 
 def _overall(workspace: Workspace, parts: Sequence[Condition]) -> tuple[Condition, Condition]:
     """Ready when every part is; else the first part that failed, or else the first that is awaited."""
-    worst = next((p for p in parts if p.status == "False"), None) or next(
-        (p for p in parts if p.status == "Unknown"), None
-    )
+    worst = obstacle(parts)
     ready = (
         _condition(workspace, "WorkspaceReady", "True", "WorkspaceReady", parts[-1].message)
         if worst is None

@@ -32,7 +32,7 @@ class Taint(ApiModel):
 
 
 class ResourceRequirements(ApiModel):
-    requests: dict[str, int | str] = Field({}, json_schema_extra={"x-quantities": True})
+    requests: dict[str, int | str] = Field({})
 
 
 class MachineTemplateRef(ApiModel):
@@ -49,8 +49,8 @@ class ClaimStatus(ApiModel):
     provider_id: str = Field("", alias="providerID")
     node_name: str = ""
     image_id: str = Field("", alias="imageID")
-    capacity: dict[str, int | str] = Field({}, json_schema_extra={"x-quantities": True})
-    allocatable: dict[str, int | str] = Field({}, json_schema_extra={"x-quantities": True})
+    capacity: dict[str, int | str] = Field({})
+    allocatable: dict[str, int | str] = Field({})
     conditions: tuple[Condition, ...] = ()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,13 @@ def conditions_of(obj: Mapping[str, Any]) -> dict[str, Condition]:
     """The conditions in an object's status, by type."""
     found = (obj.get("status") or {}).get("conditions") or ()
     return {item["type"]: Condition.model_validate(item) for item in found}
+
+
+def obstacle(parts: Sequence[Condition]) -> Condition | None:
+    """What keeps all of ``parts`` from being True: the first that failed, else the first that is awaited."""
+    return next((p for p in parts if p.status == "False"), None) or next(
+        (p for p in parts if p.status == "Unknown"), None
+    )
 
 
 def settle(wanted: Iterable[Condition], before: Mapping[str, Condition], now: datetime) -> list[Object]:

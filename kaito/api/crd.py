@@ -115,7 +115,7 @@ def _structural(schema: Object, defs: Object) -> Object:
         key: schema[key]
         for key in (
             "type", "description", "enum", "pattern", "format", "minimum", "minLength", "maxLength", "maxItems",
-            "required", "x-kubernetes-validations",
+            "maxProperties", "required", "x-kubernetes-validations",
         )
         if key in schema
     }  # fmt: skip

@@ -38,5 +38,5 @@ class Service(ApiModel):
     """A Knative Service: serving.knative.dev/v1."""
 
     metadata: ObjectMeta
-    spec: ServiceSpec = Field(default=...)
+    spec: ServiceSpec
     status: ServiceStatus = ServiceStatus()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -49,16 +49,23 @@ class Condition(ApiModel):
     observed_generation: int = 0
 
 
+#: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+LABEL_KEY = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+LabelKey = Annotated[str, Field(max_length=317, pattern=LABEL_KEY)]
+LabelValue = Annotated[str, Field(max_length=63, pattern="^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+MAX_LABELS = 32
+
+
 class LabelSelectorRequirement(ApiModel):
-    key: str
-    operator: str
-    values: tuple[str, ...] = ()
+    key: LabelKey
+    operator: str = Field(max_length=16)
+    values: Annotated[tuple[LabelValue, ...], Field(max_length=MAX_LABELS)] = ()
 
 
 class LabelSelector(ApiModel):
-    match_labels: dict[str, str] = Field({}, description="Labels a node must have.")
+    match_labels: dict[str, LabelValue] = Field({}, max_length=MAX_LABELS, description="Labels a node must have.")
     match_expressions: tuple[LabelSelectorRequirement, ...] = Field(
-        (), description="Only operator In with one value, which says the same as a label."
+        (), max_length=MAX_LABELS, description="Only operator In with one value, which says the same as a label."
     )
 
     def labels(self) -> dict[str, str]:

@@ -35,13 +35,19 @@ def _by_type(status: Object) -> Object:
 def transitions(
     obj: Object, before: Mapping[str, Condition], after: Iterable[Condition], component: str, now: datetime
 ) -> Iterator[Object]:
-    """A Kubernetes Event for each condition that changed its status or reason; the same change has the same name."""
+    """A Kubernetes Event for each condition that changed its status or reason.
+
+    The same change has the same name, so telling it twice tells it once; coming back to a state is another change.
+    """
     meta = obj["metadata"]
     for condition in after:
         old = before.get(condition.type)
         if old is not None and (old.status, old.reason) == (condition.status, condition.reason):
             continue
-        digest = hashlib.sha256(f"{meta['uid']}/{condition.type}/{condition.reason}/{condition.message}".encode())
+        since = old.last_transition_time if old else ""
+        digest = hashlib.sha256(
+            f"{meta['uid']}/{since}/{condition.type}/{condition.reason}/{condition.message}".encode()
+        )
         time = rfc3339(now)
         yield {
             "apiVersion": "v1",

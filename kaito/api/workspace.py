@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from kaito.api.meta import ApiModel, Condition, FreeForm, LabelSelector, ObjectMeta
+from kaito.api.meta import LABEL_KEY, ApiModel, Condition, FreeForm, LabelSelector, ObjectMeta
 
 FINALIZER = "workspace.finalizer.kaito.sh"
 LABEL_WORKSPACE = "kaito.sh/workspace"
@@ -31,6 +31,23 @@ def _immutable(field: str, name: str) -> tuple[str, str]:
     )
 
 
+#: Of these a node has its own, whatever a Workspace asks for.
+OWN_LABELS = (
+    "kubernetes.io/arch",
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "node.kubernetes.io/instance-type",
+)
+
+
+_SELECTOR = "self.labelSelector"
+_IS_OWN = f"(k.startsWith('kaito.sh/') || k.startsWith('karpenter.sh/') || k in {list(OWN_LABELS)})"
+_OWN_LABEL = (
+    "'resource.labelSelector: nodes have kaito.sh/*, karpenter.sh/*, hostname, arch, os and instance-type labels of"
+    " their own: use resource.instanceType, resource.preferredNodes or a label of yours'"
+)
+
+
 class ResourceSpec(ApiModel):
     """The GPU nodes a Workspace runs on."""
 
@@ -47,6 +64,15 @@ class ResourceSpec(ApiModel):
             _immutable("count", "resource.count"),
             _immutable("instanceType", "resource.instanceType"),
             _immutable("labelSelector", "resource.labelSelector"),
+            (
+                f"!has({_SELECTOR}.matchLabels) || {_SELECTOR}.matchLabels.all(k, k.matches('{LABEL_KEY}'))",
+                "'resource.labelSelector: a label key is [DNS-NAME/]NAME of letters, digits, - _ and .'",
+            ),
+            (f"!has({_SELECTOR}.matchLabels) || {_SELECTOR}.matchLabels.all(k, !{_IS_OWN})", _OWN_LABEL),
+            (
+                f"!has({_SELECTOR}.matchExpressions) || {_SELECTOR}.matchExpressions.map(e, e.key).all(k, !{_IS_OWN})",
+                _OWN_LABEL,
+            ),
             (
                 "!has(self.labelSelector.matchExpressions) || self.labelSelector.matchExpressions.all("
                 "e, e.operator == 'In' && has(e.values) && size(e.values) == 1)",

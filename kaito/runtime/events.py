@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,8 @@ from cloudevents.core.v1.event import REQUIRED_ATTRIBUTES, CloudEvent
 
 #: What an attribute value may hold unescaped in a header (CloudEvents HTTP binding 1.0.2, section 3.1.3.2).
 _UNESCAPED: Final = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"%')
+#: A ``datacontenttype`` travels as it is in a header: one line of ASCII.
+CONTENT_TYPE: Final = re.compile(r"^[\t -~]+$")
 _STRUCTURED: Final = "application/cloudevents+json"
 
 
@@ -117,11 +120,16 @@ def _structured(body: bytes) -> tuple[dict[str, str], bytes]:
         return attributes, b""
     content_type = attributes.setdefault("datacontenttype", "application/json")
     if isinstance(data, str) and not _is_json(content_type):
-        return attributes, data.encode()
+        return attributes, _encoded("data", data)
     return attributes, json.dumps(data, separators=(",", ":")).encode()
 
 
 def _validated(attributes: dict[str, Any]) -> CloudEvent:
+    for name, value in attributes.items():
+        _encoded(f"attribute {name}", value)
+    content_type = attributes.get("datacontenttype")
+    if content_type is not None and not CONTENT_TYPE.fullmatch(content_type):
+        raise BadEvent(f"attribute datacontenttype must be one line of ASCII, not {content_type!a}")
     try:
         if "time" in attributes:
             attributes["time"] = datetime.fromisoformat(attributes["time"])
@@ -130,6 +138,13 @@ def _validated(attributes: dict[str, Any]) -> CloudEvent:
         raise BadEvent("; ".join(str(reason) for reasons in error.errors.values() for reason in reasons)) from error
     except (BaseCloudEventException, ValueError) as error:
         raise BadEvent(str(error)) from error
+
+
+def _encoded(what: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:  # half of a surrogate pair, as JSON's escapes allow
+        raise BadEvent(f"{what} is no Unicode text: {error.reason}") from error
 
 
 def _text(name: str, value: Any) -> str:

@@ -27,6 +27,11 @@ class KubeError(Exception):
         super().__init__(f"{reason or status}: {message}")
         self.status, self.reason, self.message = status, reason, message
 
+    @property
+    def permanent(self) -> bool:
+        """The API server will say the same to the same request."""
+        return 400 <= self.status < 500 and self.status not in (409, 410, 429)
+
 
 class Conflict(KubeError):
     """Somebody else was faster (409): observe again and decide again."""

@@ -38,8 +38,9 @@ class Function(Generic[Observed]):
     """One concern. ``name`` is also its field manager.
 
     ``keys`` turns an event into the objects it hints at; ``list_keys`` names all of them, for the sweep; ``observe``
-    does all reads for some keys at once; ``reconcile`` is pure. ``fast_sweep`` is the PingSource that exists only
-    while something is unsettled.
+    does all reads for some keys at once; ``reconcile`` is pure, and so is ``refused``: what to write instead when the
+    API server refuses a write for good, with its words. ``fast_sweep`` is the PingSource that exists only while
+    something is unsettled.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Function(Generic[Observed]):
     list_keys: Callable[[Kube], Sequence[Key]]
     observe: Callable[[Kube, Sequence[Key]], Mapping[Key, Observed]]
     reconcile: Callable[[Observed, datetime], Plan]
+    refused: Callable[[Observed, str, datetime], Plan]
     fast_sweep: Object
 
 
@@ -60,7 +62,7 @@ class Reconciler(Generic[Observed]):
         self._waiting: dict[Key, list[Future[None]]] = {}
         self._active: set[Key] = set()
         self._unsettled: set[Key] = set()
-        self._sweeping_fast = True  # unknown at start, so the first settled sweep takes it away
+        self._sweeping_fast: bool | None = None  # not known at start, nor after a write that failed
         self._timers: list[tuple[float, Key]] = []
         for index in range(workers):
             threading.Thread(target=self._work, name=f"reconcile-{index}", daemon=True).start()
@@ -118,23 +120,18 @@ class Reconciler(Generic[Observed]):
                     future.set_exception(failure)
 
     def _reconcile(self, key: Key, observed: Observed) -> Exception | None:
+        """Decide and write; looked at again where somebody was faster. Returns what prevented it."""
         started = time.monotonic()
         for attempt in range(1, CONFLICT_TRIES + 1):
-            plan = Plan()
-            done = 0
             try:
                 if attempt > 1:
                     observed = self._function.observe(self._kube, [key])[key]
-                plan = self._function.reconcile(observed, datetime.now(UTC))
-                for effect in plan.effects:
-                    run(effect, self._kube, self._function.name)
-                    done += 1
+                plan = self._write(key, observed)
             except Conflict as conflict:
-                if attempt < CONFLICT_TRIES:
-                    continue
                 failure: Exception = conflict
             except Exception as caught:  # noqa: BLE001 - handed to the deliveries, which answer with it
                 failure = caught
+                break
             else:
                 self._remember(key, plan)
                 log.info(
@@ -146,18 +143,27 @@ class Reconciler(Generic[Observed]):
                     seconds=round(time.monotonic() - started, 3),
                 )
                 return None
-            with self._changed:
-                self._unsettled.add(key)
-            log.warning(
-                "reconcile failed",
-                object=str(key),
-                done=done,
-                of=len(plan.effects),
-                error=str(failure),
-                exc_info=None if isinstance(failure, KubeError) else failure,
-            )
-            return failure
-        raise AssertionError("unreachable: the last try returns")
+        with self._changed:
+            self._unsettled.add(key)
+        details = None if isinstance(failure, KubeError) else failure
+        log.warning("reconcile failed", object=str(key), error=str(failure), exc_info=details)
+        return failure
+
+    def _write(self, key: Key, observed: Observed) -> Plan:
+        """Carry out the plan; where a write of it is refused for good, the plan for that."""
+        plan = self._function.reconcile(observed, datetime.now(UTC))
+        for effect in plan.effects:
+            try:
+                run(effect, self._kube, self._function.name)
+            except KubeError as error:
+                if not error.permanent:
+                    raise
+                log.warning("write refused", object=str(key), effect=str(effect), error=str(error))
+                plan = self._function.refused(observed, f"{effect}: {error}", datetime.now(UTC))
+                for instead in plan.effects:
+                    run(instead, self._kube, self._function.name)
+                return plan
+        return plan
 
     def _remember(self, key: Key, plan: Plan) -> None:
         with self._changed:
@@ -194,7 +200,7 @@ class Reconciler(Generic[Observed]):
                 else:
                     self._kube.delete(Kind.of(sweep), sweep["metadata"]["name"], sweep["metadata"]["namespace"])
             except KubeError as error:
-                self._sweeping_fast = not wanted
+                self._sweeping_fast = None
                 log.warning("fast sweep not switched", on=wanted, error=str(error))
             with self._changed:
                 self._changed.notify_all()

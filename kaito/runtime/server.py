@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import wait
+from pathlib import Path
 from typing import Any, TypeVar
 
 from flask import Flask, Response, request
@@ -25,6 +26,8 @@ Observed = TypeVar("Observed")
 #: Below the Triggers' delivery timeout (60 s), so that the Broker hears why.
 ANSWER_WITHIN_SECONDS = 50
 THREADS = 64
+#: Where a container with a read-only root file system may write: gunicorn's worker shows there that it lives.
+SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
 
 def create_app(function: Function[Observed], reconciler: Reconciler[Observed]) -> Flask:
@@ -73,6 +76,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "timeout": 0,
             "graceful_timeout": 20,
             "keepalive": 2,
+            "worker_tmp_dir": SHARED_MEMORY if Path(SHARED_MEMORY).is_dir() else None,
             "loglevel": "warning",
         }
         for name, value in settings.items():

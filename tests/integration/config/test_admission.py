@@ -57,6 +57,17 @@ INVALID = {
     "selector": (
         workspace(resource=resource(labelSelector={"matchExpressions": [{"key": "a", "operator": "Exists"}]})),
         "only matchLabels, or matchExpressions with operator In and one value"),
+    "label value": (
+        workspace(resource=resource(labelSelector={"matchLabels": {"apps": "phi 3!"}})), "should match"),
+    "label key": (
+        workspace(resource=resource(labelSelector={"matchLabels": {"a b": "c"}})), "a label key is"),
+    "label of the node": (
+        workspace(resource=resource(labelSelector={"matchLabels": {"kubernetes.io/hostname": "n"}})),
+        "labels of their own"),
+    "label of ours": (
+        workspace(resource=resource(labelSelector={"matchExpressions": [
+            {"key": "kaito.sh/workspace", "operator": "In", "values": ["n"]}]})),
+        "labels of their own"),
     "name": (workspace("phi.3"), "must be a DNS label"),
     "long name": (workspace("p" * 64), "at most 63"),
     "eleven adapters": (

@@ -8,7 +8,7 @@ import pytest
 
 import presets
 from functions.provisioner.observed import Observed
-from functions.provisioner.reconcile import reconcile
+from functions.provisioner.reconcile import reconcile, refused
 from functions.provisioner.settings import Settings
 from kaito.api.claims import NodeRequest, render_claim
 from kaito.api.resources import MACHINE, NODE_CLAIM, Kind, Object
@@ -109,6 +109,20 @@ def test_an_unknown_instance_type_is_a_reason_not_a_node() -> None:
     plan = decide(Observed(claim(instance_type="gpu-box")))
     assert says(after(Observed(claim()), plan))["Ready"] == ("False", "InstanceTypeUnknown")
     assert plan.settled
+
+
+def test_a_claim_that_lost_its_label_is_still_cleaned_up() -> None:
+    launched = after(Observed(claim()), decide(Observed(claim())))
+    assert launched.claim is not None
+    launched.claim["metadata"] |= {"labels": {}, "deletionTimestamp": "2026-11-23T12:01:00Z"}
+    assert [e.finalizers for e in decide(launched).effects if isinstance(e, SetFinalizers)] == [()]
+
+
+def test_a_refused_write_is_told_in_the_api_servers_words() -> None:
+    launched = after(Observed(claim()), decide(Observed(claim())))
+    plan = refused(launched, "apply Node: Forbidden", NOW)
+    assert says(after(launched, plan))["Ready"] == ("False", "WriteRefused")
+    assert not plan.settled
 
 
 def test_a_claim_of_somebody_else_is_left_alone() -> None:

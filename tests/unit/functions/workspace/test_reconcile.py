@@ -11,7 +11,7 @@ import pytest
 import presets
 from functions.workspace.nodes import claim_name
 from functions.workspace.observed import Observed
-from functions.workspace.reconcile import reconcile
+from functions.workspace.reconcile import reconcile, refused
 from functions.workspace.settings import Settings
 from kaito.api.resources import MACHINE, NODE_CLAIM, Object
 from kaito.runtime.plan import Apply, Delete, Plan, SetFinalizers
@@ -69,6 +69,10 @@ def node(name: str = MACHINE_NAME, *, gpus: int = 1, ready: str = "True", ours: 
         "metadata": {"name": name, "uid": f"uid-{name}", "labels": labels},
         "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}, "conditions": [{"type": "Ready", "status": ready}]},
     }
+
+
+def tainted(obj: Object) -> Object:
+    return {**obj, "spec": {"taints": [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]}}
 
 
 def decide(observed: Observed, settings: Settings | None = None) -> Plan:
@@ -149,6 +153,7 @@ def test_one_claim_a_slot_however_often_it_is_asked() -> None:
     [
         ((), "no node has registered yet"),
         ((node(ready="False"),), "is not Ready"),
+        ((tainted(node()),), "is still tainted node.kubernetes.io/not-ready"),
         ((node(gpus=0),), "does not offer 1 nvidia.com/gpu yet"),
     ],
 )
@@ -182,6 +187,19 @@ def test_a_cpu_preset_asks_for_no_gpu() -> None:
     assert "tolerations" not in pod
 
 
+def test_a_cpu_preset_on_a_gpu_node_tolerates_its_taint() -> None:
+    observed = Observed(workspace("smollm2-135m-instruct"), (machine(ready=True),), (node(),))
+    pod = applied(decide(observed), "Service")[0]["spec"]["template"]["spec"]
+    assert "sku" in {t["key"] for t in pod["tolerations"]}
+    assert "resources" not in pod["containers"][0]
+
+
+def test_an_empty_selector_selects_nothing_in_the_pod() -> None:
+    anywhere = workspace(resource={"instanceType": "Standard_NC6s_v3", "labelSelector": {}})
+    pod = applied(decide(Observed(anywhere, (), (node(ours=False),))), "Service")[0]["spec"]["template"]["spec"]
+    assert "nodeSelector" not in pod, "an empty one would be dropped by Knative and never be what we want"
+
+
 def test_nodes_that_were_brought_need_no_claim() -> None:
     plan = decide(Observed(workspace(), (), (node("mine", ours=False),)))
     assert not applied(plan, "Machine")
@@ -195,6 +213,7 @@ def test_nodes_that_were_brought_need_no_claim() -> None:
         (("True", "", ""), ("True", "Serving"), "Ready"),
         (("Unknown", "Deploying", "loading"), ("Unknown", "Deploying"), "Pending"),
         (("False", "RevisionFailed", "no image"), ("False", "RevisionFailed"), "Failed"),
+        (("False", "RevisionFailed", "0/1 nodes are available: none"), ("Unknown", "Unschedulable"), "Pending"),
     ],
 )
 def test_inference_is_what_knative_says(ready: tuple[str, str, str], expected: tuple[str, str], state: str) -> None:
@@ -252,6 +271,17 @@ def test_the_clouds_own_words_reach_the_workspace() -> None:
         (workspace("phi-4"), "InsufficientGPUs", "needs 40 GiB of GPU memory"),
         (workspace(instance_type="gpu-box"), "UnknownInstanceType", "gpu-box"),
         (workspace("llama-2-7b"), "ImageNeeded", "presetOptions.image"),
+        (
+            workspace(inference={"preset": {"name": "llama-2-7b", "presetOptions": {"image": "a:1"}}}),
+            "ImageNeeded",
+            "private",
+        ),
+        (workspace(inference={"preset": {"name": "phi-2"}, "config": "mine"}), "NotSupported", "inference.config"),
+        (
+            workspace(inference={"preset": {"name": "phi-2"}, "adapters": [{"source": {"image": "a:1"}}]}),
+            "NotSupported",
+            "inference.adapters",
+        ),
     ],
 )
 def test_what_cannot_be_had_is_refused_with_what_to_change(obj: Object, reason: str, words: str) -> None:
@@ -260,6 +290,29 @@ def test_what_cannot_be_had_is_refused_with_what_to_change(obj: Object, reason: 
     assert words in status(plan)["conditions"][0]["message"]
     assert not applied(plan, "Machine")
     assert plan.settled
+
+
+def test_a_machine_that_is_being_deleted_is_waited_for_and_then_replaced() -> None:
+    going = machine(ready=True)
+    going["metadata"]["deletionTimestamp"] = "2026-11-23T12:00:00Z"
+    plan = decide(Observed(workspace(), (going,)))
+    assert says(plan)["MachineReady"] == ("Unknown", "Replacing")
+    assert not applied(plan, "Machine")
+    assert applied(decide(Observed(workspace())), "Machine")
+
+
+def test_claims_that_outlived_their_workspace_are_deleted() -> None:
+    plan = decide(Observed(None, (machine(),)))
+    assert [effect.uid for effect in plan.effects if isinstance(effect, Delete)] == ["m1"]
+
+
+def test_a_refused_write_is_told_in_the_api_servers_words() -> None:
+    observed = settled()
+    plan = refused(observed, "apply Service phi: Forbidden: no rights", NOW)
+    assert says(plan)["WorkspaceReady"] == ("False", "WriteRefused")
+    assert says(plan)["ResourceReady"][0] == "True", "what was known stays"
+    assert not plan.settled
+    assert refused(Observed(None), "x", NOW).effects == ()
 
 
 def test_a_service_of_somebody_else_is_not_taken_over() -> None:

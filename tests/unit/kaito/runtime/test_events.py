@@ -93,6 +93,11 @@ def test_a_missing_required_attribute_is_refused_in_both_modes(missing: str) -> 
         (STRUCTURED, structured(data_base64=3), "data_base64"),
         (STRUCTURED, structured(extension={}), "extension"),
         (STRUCTURED, structured(time=3), "isoformat"),
+        (STRUCTURED, structured(datacontenttype="text/plaïn"), "datacontenttype"),
+        (STRUCTURED, structured(datacontenttype="text/plain\r\nx: y"), "datacontenttype"),
+        (STRUCTURED, structured(subject="\ud800"), "subject"),
+        (STRUCTURED, structured(data="\ud800", datacontenttype="text/plain"), "data is no Unicode"),
+        ({**REQUIRED, "content-type": "text/plaïn"}, b"x", "datacontenttype"),
     ],
 )
 def test_bad_input_is_one_error_with_a_reason(headers: dict[str, str], body: bytes, reason: str) -> None:

@@ -11,8 +11,11 @@ from kaito.runtime.events import Event
 LABELS = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "team"}
 
 
-def event(kind: str, api_version: str, name: str, namespace: str = "", body: bytes = b"{}") -> Event:
+def event(
+    kind: str, api_version: str, name: str, namespace: str = "", body: bytes = b"{}", verb: str = "update"
+) -> Event:
     attributes = {"apiversion": api_version, "kind": kind, "name": name, "namespace": namespace}
+    attributes["type"] = f"dev.knative.apiserver.resource.{verb}"
     return Event({**attributes, "datacontenttype": "application/json"}, body)
 
 
@@ -37,6 +40,8 @@ LABELLED = b'{"metadata": {"labels": {"kaito.sh/workspace": "phi", "kaito.sh/wor
          ["workspace/team/owner"]),
         (event("Service", "serving.knative.dev/v1", "x", "team", owned_by("Workspace", "else.sh/v1")), []),
         (event("Service", "v1", "x", "team", owned_by("Workspace", "kaito.sh/v1alpha1", controller=False)), []),
+        (event("Service", "serving.knative.dev/v1", "x", "team", verb="delete"), ["workspace/team/x"]),
+        (event("Service", "v1", "x", "team", verb="delete"), []),
         (event("Node", "v1", "n1"), []),
         (event("Node", "v1", "n1", body=b"[1]"), []),
     ],

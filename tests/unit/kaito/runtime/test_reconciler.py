@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kaito.api.resources import WORKSPACE, Kind, Object
 from kaito.runtime.keys import Key
-from kaito.runtime.kube import Conflict, Kube, Unavailable
+from kaito.runtime.kube import Conflict, Kube, KubeError, Unavailable
 from kaito.runtime.plan import Apply, Plan
 from kaito.runtime.reconciler import CONFLICT_TRIES, Function, Reconciler
 from kaito.runtime.sweep import fast_sweep
@@ -28,12 +28,15 @@ class RecordingKube:
 
     def __init__(self) -> None:
         self.written: list[str] = []
+        self.refuses: dict[str, KubeError] = {}
         self.conflicts = 0
 
     def apply(self, obj: Object, *, manager: str, subresource: str | None = None) -> Object:
         if self.conflicts:
             self.conflicts -= 1
             raise Conflict(409, "Conflict", "somebody was faster")
+        if obj["metadata"]["name"] in self.refuses:
+            raise self.refuses[obj["metadata"]["name"]]
         self.written.append(obj["metadata"]["name"])
         return obj
 
@@ -51,7 +54,9 @@ class Fixture:
         self.failure: Exception | None = None
         self.live = [A, B]
         self._plan = plan
-        function = Function("test", lambda _: (), lambda _: self.live, self._observe, self._decide, fast_sweep("test"))
+        function = Function(
+            "test", lambda _: (), lambda _: self.live, self._observe, self._decide, self._refused, fast_sweep("test")
+        )
         self.reconciler = Reconciler(function, cast(Kube, self.kube), workers=workers)
 
     def _observe(self, kube: Kube, keys: Sequence[Key]) -> Mapping[Key, str]:
@@ -64,6 +69,9 @@ class Fixture:
 
     def _decide(self, observed: str, now: datetime) -> Plan:
         return self._plan(observed)
+
+    def _refused(self, observed: str, message: str, now: datetime) -> Plan:
+        return applying(f"refused: {message}", settled=False)
 
     def run(self, *keys: Key) -> list[Future[None]]:
         futures = self.reconciler.submit(keys)
@@ -119,6 +127,22 @@ def test_what_prevents_a_reconcile_is_the_deliverys_answer(failure: Exception) -
     fixture.failure = failure
     (future,) = fixture.run(A)
     assert future.exception() is failure
+
+
+def test_a_write_that_is_refused_for_good_is_told_instead_of_tried_again() -> None:
+    fixture = Fixture(applying)
+    fixture.kube.refuses["a"] = KubeError(403, "Forbidden", "no rights")
+    (future,) = fixture.run(A)
+    assert future.exception() is None, "a redelivery would change nothing"
+    assert fixture.kube.written[0] == "refused: apply ConfigMap a: wanted: Forbidden: no rights"
+    assert len(fixture.observations) == 1
+
+
+def test_what_is_unsettled_after_a_cold_start_gets_the_fast_sweep() -> None:
+    fixture = Fixture(lambda _: Plan(settled=False))
+    fixture.run(A)
+    with fixture.reconciler._changed:
+        assert fixture.reconciler._changed.wait_for(lambda: fixture.kube.written == ["test-fast"], LIMIT)
 
 
 def test_requeue_comes_without_an_event() -> None:

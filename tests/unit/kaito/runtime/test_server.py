@@ -50,7 +50,9 @@ def client(reconciler: ScriptedReconciler) -> FlaskClient:
     def keys(event: Event) -> Iterable[Key]:
         return (KEY,) if event.data.get("ours") else ()
 
-    function: Function[Any] = Function("test", keys, lambda _: (), lambda *_: {}, cast(Any, None), fast_sweep("test"))
+    function: Function[Any] = Function(
+        "test", keys, lambda _: (), lambda *_: {}, cast(Any, None), cast(Any, None), fast_sweep("test")
+    )
     return create_app(function, cast("Reconciler[Any]", reconciler)).test_client()
 
 

@@ -59,18 +59,25 @@ class Catalogue:
     def sku(self, name: str) -> Sku | None:
         """The instance type; a Standard_D* has no GPU, a Standard_N* we do not know is taken to have one."""
         known = self.skus.get(name.lower())
-        if known is None and name.startswith(CPU_PREFIX):
+        if known is None and name.lower().startswith(CPU_PREFIX.lower()):
             return Sku(name, "azure", 0, 0)
-        if known is None and name.startswith(GPU_PREFIX):
+        if known is None and name.lower().startswith(GPU_PREFIX.lower()):
             return Sku(name, "azure", 1, None)
         return known
+
+    def smallest(self, model: ModelPreset, provider: str) -> Sku | None:
+        """The least instance type that one node of is enough of, among those that clouds still have (GPU named)."""
+        offered = (sku for sku in self.skus.values() if sku.provider == provider and sku.gpu_model)
+        fitting = [sku for sku in offered if not shortfall(model, sku, 1)]
+        return min(fitting, key=lambda sku: (sku.memory_gib or 0, sku.gpus, sku.name), default=None)
 
 
 def shortfall(model: ModelPreset, sku: Sku, count: int) -> str | None:
     """What ``count`` nodes of this type lack for the model, as a sentence with the numbers; None if they fit."""
     have = count * sku.gpus
     if have < model.gpus:
-        return f"{model.name} needs {model.gpus} GPUs, and {count} x {sku.name} has {have}"
+        gpus = "1 GPU" if model.gpus == 1 else f"{model.gpus} GPUs"
+        return f"{model.name} needs {gpus}, and {count} x {sku.name} has {have}"
     if sku.memory_gib is None or model.gpus == 0:
         return None
     each, total = sku.memory_gib / sku.gpus, count * sku.memory_gib

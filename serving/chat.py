@@ -23,6 +23,12 @@ class RequestError(Exception):
     """The request cannot be answered as it is; the message is a sentence that says what to send instead."""
 
 
+EXAMPLES = {
+    "messages": '{"messages": [{"role": "user", "content": "What is the capital of France?"}]}',
+    "generate_kwargs": '{"prompt": "What is the capital of France?", "generate_kwargs": {"max_new_tokens": 50}}',
+}
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -107,6 +113,8 @@ def _sentence(problem: ErrorDetails) -> str:
         case "extra_forbidden":
             model = GenerateOptions if where.startswith("generate_kwargs.") else ChatRequest
             known = ", ".join(Message.model_fields if where.startswith("messages") else model.model_fields)
-            return f"{where} is not known. Known there: {known}."
+            hint = f" Did you mean generate_kwargs.{where}?" if where in GenerateOptions.model_fields else ""
+            return f"{where} is not known.{hint} What there is: {known}."
         case _:
-            return f"{where + ': ' if where else ''}{problem['msg']}. Send JSON such as {EXAMPLE}."
+            example = next((text for field, text in EXAMPLES.items() if where.startswith(field)), EXAMPLE)
+            return f"{where + ': ' if where else ''}{problem['msg']}. Send JSON such as {example}."

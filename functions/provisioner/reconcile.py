@@ -14,7 +14,7 @@ from kaito.api.meta import Condition, ConditionStatus
 from kaito.api.resources import NODE, Object
 from kaito.api.status import identity, same_status, transitions
 from kaito.api.workspace import LABEL_WORKSPACE
-from kaito.runtime.plan import Apply, Delete, Effect, Plan, finalizer
+from kaito.runtime.plan import Apply, Delete, Effect, Plan, finalizer, holds
 from presets import Catalogue, Sku
 
 NAME = "kaito-provisioner"
@@ -75,6 +75,8 @@ def _boot(obj: Object, claim: Claim, sku: Sku, nodes: Sequence[Object], now: dat
         yield Apply(local.node_status(claim, sku, now), "its kubelet reports", subresource="status")
     elif len(nodes) == 1 and local.tainted(nodes[0]):
         yield Apply(local.node(claim, obj), "it is Ready, so its not-ready taint goes")
+    elif len(nodes) == 1 and not holds(claim.metadata.labels, nodes[0]["metadata"].get("labels")):
+        yield Apply(local.node(claim, obj), "it lost labels of its claim")
 
 
 def _sku(claim: Claim, catalogue: Catalogue) -> Sku | None:

@@ -57,7 +57,7 @@ def choose(workspace: Workspace, sku: Sku, disk: str, claims: Sequence[Object], 
         NodeRequest(name, workspace.resource.instance_type, disk, labels, gpu=sku.gpus > 0) for name in free[:wanted]
     )
     going = tuple(claim.metadata.name for claim in own if claim.deleting)[: wanted - len(missing)]
-    return Nodes(ready, missing, tuple(live), going, _obstacle(workspace, sku, candidates, qualified))
+    return Nodes(ready, missing, tuple(live), going, _obstacle(workspace, sku, live, candidates, qualified))
 
 
 def lack(node: Object, workspace: Workspace, sku: Sku) -> str | None:
@@ -86,10 +86,22 @@ def _passing(taint: Object) -> bool:
     return early and taint.get("effect") in ("NoSchedule", "NoExecute")
 
 
-def _obstacle(workspace: Workspace, sku: Sku, candidates: Sequence[Object], qualified: Mapping[str, Object]) -> str:
+def _obstacle(
+    workspace: Workspace,
+    sku: Sku,
+    live: Sequence[Claim],
+    candidates: Sequence[Object],
+    qualified: Mapping[str, Object],
+) -> str:
     for node in candidates:
         if _name(node) not in qualified:
             return f"node {_name(node)} {lack(node, workspace, sku)}"
+    for claim in live:
+        if claim.ready and claim.status.node_name not in qualified:
+            labels = " ".join(f"{k}={v}" for k, v in workspace.resource.label_selector.labels().items())
+            return (
+                f"node {claim.status.node_name} lost its labels: kubectl label node {claim.status.node_name} {labels}"
+            )
     return "no node has registered yet"
 
 

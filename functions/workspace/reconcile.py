@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 
 from functions.workspace.nodes import Nodes, choose
 from functions.workspace.observed import Observed
@@ -20,6 +21,8 @@ from kaito.runtime.plan import Apply, Delete, Effect, Plan, finalizer, holds
 from presets import Catalogue, ModelPreset, Sku, shortfall
 
 NAME = "kaito-workspace"
+#: What cannot be had cannot be changed either.
+ANEW = "Delete the Workspace and create it anew."
 
 
 def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now: datetime) -> Plan:
@@ -73,8 +76,9 @@ def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -
     preset, instance_type = workspace.inference.preset, workspace.resource.instance_type
     model = catalogue.model(preset.name)
     if model is None:
-        known = ", ".join(sorted(catalogue.models))
-        return Refusal("UnknownPreset", f"inference.preset.name {preset.name!r} is not in the catalogue: {known}")
+        alike = get_close_matches(preset.name.lower(), catalogue.models, n=3)
+        known = f"did you mean {' or '.join(alike)}?" if alike else f"it has {', '.join(sorted(catalogue.models))}"
+        return Refusal("UnknownPreset", f"there is no preset {preset.name!r} in the catalogue: {known} {ANEW}")
     if model.access_mode == "private" and not (preset.access_mode == "private" and preset.preset_options.image):
         return Refusal(
             "ImageNeeded",
@@ -83,7 +87,7 @@ def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -
     if model.distributed or workspace.resource.count > 1:
         return Refusal(
             "DistributedNotSupported",
-            f"{model.name} on {workspace.resource.count} nodes: this release serves from one",
+            f"{model.name} on {workspace.resource.count} nodes: this release serves from one. {ANEW}",
         )
     sku = catalogue.sku(instance_type)
     if sku is None:
@@ -99,7 +103,10 @@ def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -
             " delete it, or give the Workspace another name",
         )
     lacking = shortfall(model, sku, workspace.resource.count)
-    return Refusal("InsufficientGPUs", lacking) if lacking else (model, sku)
+    if lacking is None:
+        return model, sku
+    enough = catalogue.smallest(model, sku.provider)
+    return Refusal("InsufficientGPUs", f"{lacking}: {enough.name} would do. {ANEW}" if enough else f"{lacking}. {ANEW}")
 
 
 def _apply_service(wanted: Object, found: Object | None) -> list[Effect]:

@@ -152,6 +152,7 @@ WORKSPACE_COLUMNS = (
     ("URL", ".status.url", 1),
 )
 CLAIM_COLUMNS = (
+    ("Workspace", ".metadata.labels.kaito\\.sh/workspace", 0),
     ("Type", ".metadata.labels.node\\.kubernetes\\.io/instance-type", 0),
     ("Node", ".status.nodeName", 0),
     ("Ready", _condition("Ready"), 0),

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from kaito.api.resources import WORKSPACE, Kind, Object
+from kaito.embedded import programs
 from kaito.embedded.controlplane import ControlPlane
 from kaito.embedded.manifests import CONFIG
 from kaito.runtime.kube import Kube, KubeError
@@ -129,7 +130,15 @@ def test_kubectl_prints_exactly_these_columns(control_plane: ControlPlane, kube:
     kube.apply(workspace("columns"), manager="user")
 
     def header(*words: str) -> str:
-        argv = ["kubectl", "--kubeconfig", str(control_plane.kubeconfig), "get", "workspace", "columns", *words]
+        argv = [
+            str(programs.prepare().kubectl),
+            "--kubeconfig",
+            str(control_plane.kubeconfig),
+            "get",
+            "workspace",
+            "columns",
+            *words,
+        ]
         return " ".join(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[0].split())
 
     assert header() == "NAME INSTANCE RESOURCEREADY INFERENCEREADY WORKSPACEREADY AGE"

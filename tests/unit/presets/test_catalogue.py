@@ -65,3 +65,15 @@ def test_what_fits(model: str, sku: str, count: int, lacking: str | None) -> Non
     assert instance_type is not None
     found = presets.shortfall(preset, instance_type, count)
     assert found == lacking if lacking is None else lacking in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [("phi-4", "Standard_NC24ads_A100_v4"), ("phi-2", "Standard_NC4as_T4_v3"), ("llama-2-70b", None)]
+)
+def test_the_smallest_that_would_do(model: str, name: str | None) -> None:
+    preset = CATALOGUE.model(model)
+    assert preset is not None
+    smallest = CATALOGUE.smallest(preset, "azure")
+    assert smallest is not None
+    assert presets.shortfall(preset, smallest, 1) is None
+    assert name is None or smallest.name == name

@@ -61,7 +61,7 @@ def test_messages_are_read() -> None:
         (body(messages=[{"role": "user", "content": "Hi", "nmae": "x"}]), "messages[0].nmae is not known"),
         (body(prompt="Hi", messages=[{"role": "user", "content": "Hi"}]), "Both prompt and messages"),
         (body(prefix="So: ", messages=[{"role": "user", "content": "Hi"}]), "prefix goes before a prompt"),
-        (body(promt="Hi"), "promt is not known. Known there: prompt, messages,"),
+        (body(promt="Hi"), "promt is not known. What there is: prompt, messages,"),
         (body(prompt="Hi", generate_kwargs={"temprature": 1}), "generate_kwargs.temprature is not known"),
         (body(prompt="Hi", generate_kwargs={"trust_remote_code": True}), "trust_remote_code is not known"),
         (body(prompt="Hi", generate_kwargs={"top_p": 3}), "generate_kwargs.top_p: "),
@@ -108,3 +108,17 @@ def test_sampling_follows_the_request_then_the_model(named: dict[str, Any], samp
     assert options.samples is samples
     assert options.repetition_penalty == 1.1
     assert options.max_length == named.get("max_length", 200)
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (b'{"prompt": "Hi", "max_new_tokens": 5}', "Did you mean generate_kwargs.max_new_tokens?"),
+        (b'{"messages": "Hi"}', '{"messages": [{"role": "user"'),
+        (b'{"prompt": "Hi", "generate_kwargs": 5}', '"generate_kwargs": {"max_new_tokens": 50}'),
+    ],
+)
+def test_a_refusal_shows_what_is_meant(body: bytes, hint: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        parse(body)
+    assert hint in str(refused.value)

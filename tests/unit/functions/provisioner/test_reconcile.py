@@ -111,6 +111,13 @@ def test_an_unknown_instance_type_is_a_reason_not_a_node() -> None:
     assert plan.settled
 
 
+def test_a_node_that_lost_its_label_gets_it_back() -> None:
+    launched = after(Observed(claim()), decide(Observed(claim())))
+    booted = after(launched, decide(launched, seconds=2))
+    booted.nodes[0]["metadata"]["labels"].pop("apps")
+    assert after(booted, decide(booted, seconds=9)).nodes[0]["metadata"]["labels"]["apps"] == "phi"
+
+
 def test_a_claim_that_lost_its_label_is_still_cleaned_up() -> None:
     launched = after(Observed(claim()), decide(Observed(claim())))
     assert launched.claim is not None

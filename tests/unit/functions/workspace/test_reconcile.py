@@ -151,7 +151,6 @@ def test_one_claim_a_slot_however_often_it_is_asked() -> None:
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ((), "no node has registered yet"),
         ((node(ready="False"),), "is not Ready"),
         ((tainted(node()),), "is still tainted node.kubernetes.io/not-ready"),
         ((node(gpus=0),), "does not offer 1 nvidia.com/gpu yet"),
@@ -163,6 +162,12 @@ def test_what_is_not_a_ready_gpu_node_is_waited_for_by_name(nodes: tuple[Object,
     assert condition["status"] == "Unknown"
     assert message in condition["message"]
     assert not applied(plan, "Service")
+
+
+def test_a_node_that_lost_its_label_is_named_with_what_to_do() -> None:
+    plan = decide(Observed(workspace(), (machine(ready=True),)))
+    condition = next(c for c in status(plan)["conditions"] if c["type"] == "ResourceReady")
+    assert f"kubectl label node {MACHINE_NAME} apps=phi" in condition["message"]
 
 
 def test_ready_nodes_get_the_service() -> None:
@@ -266,7 +271,9 @@ def test_the_clouds_own_words_reach_the_workspace() -> None:
 @pytest.mark.parametrize(
     ("obj", "reason", "words"),
     [
-        (workspace("phi-33"), "UnknownPreset", "phi-3-mini-4k-instruct"),
+        (workspace("smolm2-135m-instruct"), "UnknownPreset", "did you mean smollm2-135m-instruct"),
+        (workspace("x"), "UnknownPreset", "it has deepseek-r1-distill-llama-8b"),
+        (workspace("phi-4"), "InsufficientGPUs", "would do. Delete the Workspace and create it anew."),
         (workspace("falcon-40b"), "InsufficientGPUs", "needs 2 GPUs, and 1 x Standard_NC6s_v3 has 1"),
         (workspace("phi-4"), "InsufficientGPUs", "needs 40 GiB of GPU memory"),
         (workspace(instance_type="gpu-box"), "UnknownInstanceType", "gpu-box"),

@@ -36,6 +36,7 @@ setup: tools
 	@$(MAKE) --no-print-directory models
 
 tools: $(VENV)/.tools
+	@:
 $(VENV)/.tools: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
 	@echo "setup: the kaito command and the development tools"
@@ -44,6 +45,7 @@ $(VENV)/.tools: pyproject.toml constraints.txt
 	@touch $@
 
 packages: $(VENV)/.packages
+	@:
 $(VENV)/.packages: $(VENV)/.tools
 	@echo "setup: torch and transformers (gigabytes the first time, then from uv's cache)"
 	@$(subst --quiet,,$(INSTALL)) --compile-bytecode --editable '.[serving]'

@@ -21,7 +21,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from eventing import delivery, filters
 from eventing.delivery import Address, Resolve
 from eventing.dispatch import Dispatcher, NoObserver, Observer, Route, UnknownBroker
-from eventing.manifest import ManifestError, Spec, label, read
+from eventing.manifest import ManifestError, Refused, Spec, label, read, sift
 from eventing.message import TTL, Message, accept
 from kaito.runtime.events import BadEvent, Event, parse
 
@@ -82,19 +82,22 @@ class Broker:
         """Where sources send events for that Broker."""
         return Address(f"http://127.0.0.1:{self._server.server_port}/{namespace}/{name}")
 
-    def configure(self, brokers: Sequence[Mapping[str, Any]], triggers: Sequence[Mapping[str, Any]]) -> None:
-        """Serve exactly these manifests from now on; raises ManifestError and changes nothing if one is bad.
+    def configure(self, brokers: Sequence[Mapping[str, Any]], triggers: Sequence[Mapping[str, Any]]) -> Refused:
+        """Serve exactly these manifests from now on, but for the bad ones: those are returned.
 
-        A Trigger that is still there keeps its queue, also where it has changed; that of one that is gone is
-        dropped.
+        A Trigger that is still there keeps its queue, also where it has changed; that of one that is gone, or bad
+        now, is dropped.
         """
-        deliveries = {_key(manifest): _broker_delivery(manifest) for manifest in brokers}
-        routes = [(_identity(manifest, deliveries), _route(manifest, deliveries)) for manifest in triggers]
+        served, bad_brokers = sift(brokers, lambda manifest: (_key(manifest), _broker_delivery(manifest)))
+        deliveries = dict(served)
+        routes, bad_triggers = sift(
+            triggers, lambda manifest: (_route(manifest, deliveries), _identity(manifest, deliveries))
+        )
         with self._lock:
             self._brokers = frozenset(deliveries)
-            gone = self._dispatchers.keys() - {route.key for _, route in routes}
+            gone = self._dispatchers.keys() - {route.key for route, _ in routes}
             removed = [self._dispatchers.pop(key)[1] for key in gone]
-            for identity, route in routes:
+            for route, identity in routes:
                 known = self._dispatchers.get(route.key)
                 if known is None:
                     self._dispatchers[route.key] = identity, self._dispatcher(route)
@@ -103,6 +106,7 @@ class Broker:
                     self._dispatchers[route.key] = identity, known[1]
         for dispatcher in removed:
             dispatcher.stop()
+        return bad_brokers | bad_triggers
 
     def receive(self, namespace: str, name: str, event: Event, headers: Mapping[str, str]) -> None:
         """Accept an event into a Broker; raises UnknownBroker or BadEvent."""

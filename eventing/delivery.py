@@ -15,11 +15,13 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
 import httpx
+import structlog
 from pydantic import BeforeValidator, Field
 
 from eventing.manifest import Spec, read
 from kaito.runtime.events import BadEvent, Event, parse
 
+_log: Final = structlog.get_logger()
 #: Knative cuts ``knativeerrordata`` here.
 _ERROR_DATA_LIMIT: Final = 1024
 
@@ -186,6 +188,9 @@ class Sender:
             response = self._client.post(url, headers={**headers, **host}, content=body, timeout=timeout)
         except (Unresolved, httpx.HTTPError, httpx.InvalidURL) as error:
             return Attempt(number, 0, time.monotonic() - started, str(error) or type(error).__name__, url)
+        except Exception as error:  # noqa: BLE001 - the boundary: what sends must live on, and the event may be buried
+            _log.exception("an attempt ended unexpectedly", url=url, number=number)
+            return Attempt(number, 0, time.monotonic() - started, f"{type(error).__name__}: {error}", url)
         seconds = time.monotonic() - started
         if not response.is_success:
             return Attempt(number, response.status_code, seconds, response.reason_phrase, url, response.content)

@@ -110,6 +110,8 @@ class Dispatcher:
                     _log.warning("event dropped at stop", trigger=self.route.key, id=message.event.id)
                 else:
                     self._deliver(self.route, message)
+            except Exception:  # noqa: BLE001 - the boundary: no event may end the worker of those behind it
+                _log.exception("event dropped: it could not be handled", trigger=self.route.key, id=message.event.id)
             finally:
                 self._queue.task_done()
 

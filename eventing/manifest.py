@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 S = TypeVar("S", bound="Spec")
+T = TypeVar("T")
+#: What is not run, by ``label``, and why.
+Refused = dict[str, "ManifestError"]
 
 
 class ManifestError(Exception):
@@ -41,3 +44,15 @@ def label(manifest: Mapping[str, Any]) -> str:
     """How messages call an object: ``Trigger namespace/name``."""
     metadata = manifest["metadata"]
     return f"{manifest['kind']} {metadata.get('namespace', 'default')}/{metadata['name']}"
+
+
+def sift(manifests: Iterable[Mapping[str, Any]], take: Callable[[Mapping[str, Any]], T]) -> tuple[list[T], Refused]:
+    """What ``take`` makes of the good ones, and what it said of the bad: no manifest stands in another's way."""
+    taken: list[T] = []
+    refused: Refused = {}
+    for manifest in manifests:
+        try:
+            taken.append(take(manifest))
+        except ManifestError as error:
+            refused[label(manifest)] = error
+    return taken, refused

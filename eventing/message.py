@@ -29,14 +29,17 @@ class Message:
 
 
 def accept(event: Event, headers: Mapping[str, str], now: datetime) -> Message:
-    """Let an event into the broker; raises BadEvent for one that has been round too often."""
+    """Let an event into the broker; raises BadEvent for one that has been round too often.
+
+    Headers that are not ASCII, which no client has to send on, stay behind.
+    """
     ttl = _next_ttl(event.attributes.get(TTL))
     if ttl <= 0:
         raise BadEvent(f"{TTL} is used up: do functions answer each other's answers?")
     passed_on = {
         name.lower(): value
         for name, value in headers.items()
-        if name.lower() in _PASSED_ON or name.lower().startswith(_PASSED_ON_PREFIXES)
+        if (name.lower() in _PASSED_ON or name.lower().startswith(_PASSED_ON_PREFIXES)) and value.isascii()
     }
     stamped = event.with_attributes(**{TTL: str(ttl), ARRIVAL: now.isoformat().replace("+00:00", "Z")})
     return Message(stamped, passed_on)

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from eventing import delivery
 from eventing.delivery import SOURCE_POLICY, Resolve, Sender
-from eventing.manifest import ManifestError, Spec, label, read
+from eventing.manifest import ManifestError, Refused, Spec, label, read, sift
 from kaito.runtime import events
 from kaito.runtime.events import Event
 
@@ -52,7 +52,7 @@ class SystemClock:
 class PingSourceSpec(Spec):
     schedule: str = "* * * * *"
     timezone: str | None = None
-    content_type: str | None = None
+    content_type: str | None = Field(default=None, pattern=events.CONTENT_TYPE.pattern)
     data: str | None = None
     sink: dict[str, Any] = Field(min_length=1)
 
@@ -65,15 +65,17 @@ class PingSources:
         self._client = delivery.client()
         self._running: dict[tuple[str, str], _Pinger] = {}
 
-    def set_sources(self, manifests: Sequence[Mapping[str, Any]]) -> None:
-        """Run exactly these from now on; raises ManifestError and changes nothing if one is bad."""
-        wanted = {ping.key: ping for ping in map(self._pinger, manifests)}
+    def set_sources(self, manifests: Sequence[Mapping[str, Any]]) -> Refused:
+        """Run exactly these from now on, but for the bad ones: those are returned."""
+        pingers, refused = sift(manifests, self._pinger)
+        wanted = {ping.key: ping for ping in pingers}
         kept = {key for key, ping in wanted.items() if key in self._running and self._running[key].spec == ping.spec}
         for key in self._running.keys() - kept:
             self._running.pop(key).stop()
         for key in wanted.keys() - kept:
             self._running[key] = wanted[key]
             wanted[key].start()
+        return refused
 
     def stop(self) -> None:
         self.set_sources([])
@@ -162,7 +164,7 @@ class _Pinger(threading.Thread):
 def _zone(name: str | None, field: str) -> tzinfo:
     try:
         return ZoneInfo(name) if name else UTC
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a folder of zones, such as Europe
         raise ManifestError(field, f"{name!r} is no time zone of the IANA database, such as Europe/Berlin") from error
 
 

@@ -68,12 +68,12 @@ class WatchedResource(Spec):
 
 
 class ApiServerSourceSpec(Spec):
-    """``serviceAccountName`` is for the caller, who makes the client; the rest is honoured here."""
+    """``serviceAccountName`` is for the caller, who makes the client (see ``user``); the rest is honoured here."""
 
     mode: Mode = "Reference"
     resources: list[WatchedResource] = Field(min_length=1)
     namespace_selector: Everything | None = None
-    service_account_name: str | None = None
+    service_account_name: str = Field(default="default", pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
     sink: dict[str, Any] = Field(min_length=1)
 
 
@@ -81,10 +81,7 @@ class ApiServerSource:
     """Runs one ApiServerSource manifest, a thread a kind. Raises ManifestError for what it cannot honour."""
 
     def __init__(self, manifest: Mapping[str, Any], cluster: Cluster, resolve: Resolve) -> None:
-        if "spec" not in manifest:
-            raise ManifestError(f"{label(manifest)}: spec", "is missing")
-        spec = read(ApiServerSourceSpec, manifest["spec"], f"{label(manifest)}: spec")
-        namespace = manifest["metadata"].get("namespace", "default")
+        spec, namespace = _spec(manifest), _namespace(manifest)
         self._client = delivery.client()
         self._stopping = threading.Event()
         self._reflectors = [
@@ -111,6 +108,11 @@ class ApiServerSource:
         for reflector in self._reflectors:
             reflector.join(_JOIN)
         self._client.close()
+
+
+def user(manifest: Mapping[str, Any]) -> str:
+    """Whose rights an ApiServerSource has: its service account's. Raises ManifestError."""
+    return f"system:serviceaccount:{_namespace(manifest)}:{_spec(manifest).service_account_name}"
 
 
 def describe(change: Change, mode: Mode, server: str) -> Event:
@@ -250,6 +252,17 @@ class _Reflector(threading.Thread):
         if what != self._told:
             _log.warning(what, kind=self._kind.kind, api_version=self._kind.api_version, error=str(error))
         self._told = what
+
+
+def _spec(manifest: Mapping[str, Any]) -> ApiServerSourceSpec:
+    field = f"{label(manifest)}: spec"
+    if "spec" not in manifest:
+        raise ManifestError(field, "is missing")
+    return read(ApiServerSourceSpec, manifest["spec"], field)
+
+
+def _namespace(manifest: Mapping[str, Any]) -> str:
+    return str(manifest["metadata"].get("namespace", "default"))
 
 
 def _resource(obj: Object) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -18,10 +19,12 @@ from typing import Final
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 
 from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition
 from kaito.api.resources import MACHINE, NODE, WORKSPACE, Object
+from kaito.cli.interrupts import undisturbed
 from kaito.embedded import manifests
 from kaito.embedded.error import EmbeddedError
 from kaito.embedded.platform import Platform
@@ -53,13 +56,13 @@ class Story:
         """Yields a way to say how far it is."""
         begin = time.monotonic()
         with self.console.status(text) as status:
-            yield lambda so_far: status.update(f"{text} [dim]{so_far}[/]")
+            yield lambda so_far: status.update(f"{text} [dim]{escape(so_far)}[/]")
         self.stages[name] = round(time.monotonic() - begin, 2)
         self.console.print(f"[green]✓[/] {text} [dim]{self.stages[name]:.1f} s[/]", highlight=False)
 
     def kubectl(self, *words: str) -> str:
         """Run kubectl, showing the command; raises DemoError with its words where it fails."""
-        self.console.print(f"[dim]$ kubectl {' '.join(words)}[/]", highlight=False, soft_wrap=True)
+        _command(self.console, f"kubectl {' '.join(words)}")
         argv = [str(self.platform.programs.kubectl), "--kubeconfig", str(self.platform.kubeconfig), *words]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -83,20 +86,32 @@ class Story:
 
 
 def run(console: Console) -> bool:
-    """Tell the story; the last line printed is its JSON. False where it did not come to its end."""
-    with tempfile.TemporaryDirectory(prefix="kaito-demo-") as name, (Path(name) / "platform.log").open("a") as log:
+    """Tell the story; the last line printed is its JSON. False where it did not come to its end.
+
+    Then its folder is kept, for the logs; after Ctrl-C, which is raised again in the end, it is not.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="kaito-demo-"))
+    story = Story(console, Platform(directory / "platform"))
+    answer, ok, kept = "", False, True
+    with (directory / "platform.log").open("a") as log:
         configure(log)
-        story = Story(console, Platform(Path(name) / "platform"))
-        answer, problem = "", None
         try:
             answer = _tell(story)
+            ok = EXPECTED in answer
+            kept = not ok
+        except KeyboardInterrupt:
+            kept = False
+            raise
         except (EmbeddedError, KubeError, httpx.HTTPError) as error:
-            problem = error
-            console.print(f"[red]✗ {type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+            said = f"[red]✗ {type(error).__name__}[/]: {escape(str(error))}"
+            console.print(said, highlight=False, soft_wrap=True)
         finally:
-            with console.status("stopping the platform"):
+            with undisturbed(), console.status("stopping the platform"):
                 story.platform.stop()
-    ok = problem is None and EXPECTED in answer
+                if kept:
+                    console.print(f"Its logs are in {directory}", highlight=False, soft_wrap=True, markup=False)
+                else:
+                    shutil.rmtree(directory)
     seconds = round(time.monotonic() - story.started, 2)
     figures = {"ok": ok, "seconds": seconds, "stages": story.stages, "answer": answer}
     console.print(json.dumps(figures), highlight=False, soft_wrap=True, markup=False)
@@ -126,17 +141,18 @@ def _tell(story: Story) -> str:
     story.show("get", "ksvc", GPU)
     failed = story.condition(GPU, "InferenceReady")
     assert failed is not None
-    console.print(f"  [yellow]{failed.reason}[/]: {failed.message}\n", highlight=False, soft_wrap=True)
+    said = f"  [yellow]{escape(failed.reason)}[/]: {escape(failed.message)}\n"
+    console.print(said, highlight=False, soft_wrap=True)
 
     console.rule("[bold]A model that answers", align="left")
     with story.step("ready", f"{CPU}: its Knative Service loads the weights and generates a first token") as say:
         story.wait(lambda: _told(say, _not_ready(story.condition(CPU, "WorkspaceReady"))))
     story.show("get", "workspace")
     url = f"{platform.route('default', CPU)}/chat"
-    console.print(f"[dim]$ curl {url} -d '{json.dumps({'prompt': QUESTION})}'[/]", highlight=False, soft_wrap=True)
+    _command(console, f"curl {url} -d '{json.dumps({'prompt': QUESTION})}'")
     with story.step("answer", "It answers"):
         answer = _ask(platform)
-    console.print(f"  [bold]{answer}[/]\n", highlight=False)
+    console.print(f"  [bold]{escape(answer)}[/]\n", highlight=False)
 
     console.rule("[bold]Clean-up", align="left")
     with story.step("cleanup", "Deleting the Workspaces removes their Services, Machines and Nodes"):
@@ -151,7 +167,10 @@ def _ask(platform: Platform) -> str:
     url = f"http://127.0.0.1:{platform.port}/chat"
     response = httpx.post(url, headers={"Host": host}, json={"prompt": QUESTION}, timeout=STEP_SECONDS, trust_env=False)
     response.raise_for_status()
-    return str(response.json()["Result"])
+    try:
+        return str(response.json()["Result"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DemoError(f"{url} answered {response.text[:200]!r}, which is no JSON object with a Result") from error
 
 
 def _examples() -> Path:
@@ -160,9 +179,13 @@ def _examples() -> Path:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
+def _command(console: Console, line: str) -> None:
+    console.print(f"[dim]$ {escape(line)}[/]", highlight=False, soft_wrap=True)
+
+
 def _print_manifest(console: Console, path: Path) -> None:
     for line in path.read_text().splitlines():
-        console.print(f"  [dim]{line}[/]", highlight=False)
+        console.print(f"  [dim]{escape(line)}[/]", highlight=False)
 
 
 def _told(say: Callable[[str], None], missing: str | None) -> str | None:

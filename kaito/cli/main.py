@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-import signal
 import sys
 import threading
 from datetime import UTC, datetime
@@ -15,12 +15,15 @@ import typer
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
+from rich.text import Text
 
 from kaito.api.resources import WORKSPACE
 from kaito.cli import demonstration
+from kaito.cli.interrupts import sigterm_as_ctrl_c, undisturbed
 from kaito.cli.watching import EventLog, screen, workspaces_table
 from kaito.embedded.error import EmbeddedError
 from kaito.embedded.lock import holder
+from kaito.embedded.manifests import CONFIG
 from kaito.embedded.platform import Platform
 from kaito.embedded.process import ProcessTable, end_process
 from kaito.runtime.kube import Kube, KubeError
@@ -38,6 +41,11 @@ app = typer.Typer(
 )
 console = Console()
 
+
+class NotAPlatform(EmbeddedError):
+    """The directory is somebody else's."""
+
+
 Directory = Annotated[Path, typer.Option("--dir", help="Where the platform keeps its state, logs and kubeconfig.")]
 
 
@@ -45,55 +53,54 @@ Directory = Annotated[Path, typer.Option("--dir", help="Where the platform keeps
 def up(directory: Directory = DEFAULT_DIRECTORY) -> None:
     """Run the embedded platform until Ctrl-C, showing Workspaces and events."""
     directory = directory.resolve()
+    if directory.exists() and not _may_be_platform(directory):
+        raise NotAPlatform(f"{_shown(directory)} holds something else: use an empty directory, or one of a platform")
     (directory / "logs").mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: both stop it in order
+    sigterm_as_ctrl_c()
     with (directory / "logs" / "platform.log").open("a") as log_file:
         configure(log_file)
         events = EventLog()
         platform = Platform(directory, observer=events)
         try:
             with console.status("starting the platform") as status:
-                platform.start(lambda step: status.update(step))
-            _greet(platform)
+                platform.start(lambda step: status.update(escape(step)))
             if console.is_terminal:
                 _watch(platform, events)
+            console.print(_hint(platform), highlight=False, markup=False, soft_wrap=True)
             threading.Event().wait()
         except KeyboardInterrupt:
             console.print("The platform stops; `kaito up` goes on where it was.")
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)
-            with console.status("stopping"):
+            with undisturbed(), console.status("stopping"):
                 platform.stop()
 
 
-def _greet(platform: Platform) -> None:
-    kubectl = f"kubectl --kubeconfig {_shown(platform.kubeconfig)}"
+def _hint(platform: Platform) -> str:
+    """What to type next, in another terminal."""
+    kubectl = f"kubectl --kubeconfig {_quoted(platform.kubeconfig)}"
     route = platform.route("default", "workspace-smollm2")
-    console.print(
-        "[bold green]The platform is up.[/] In another terminal:\n\n"
-        f"  {kubectl} apply -f config/examples/smollm2.yaml\n"
+    return (
+        "The platform is up. In another terminal:\n\n"
+        f"  {kubectl} apply -f {_quoted(CONFIG / 'examples' / 'smollm2.yaml')}\n"
         f"  {kubectl} get workspace\n"
         f'  curl {route}/chat -d \'{{"prompt": "What is the capital of France?"}}\'\n\n'
-        "Ctrl-C or `kaito down` ends it; its state stays.",
-        highlight=False,
-        soft_wrap=True,
+        "Ctrl-C or `kaito down` ends it; its state stays."
     )
 
 
 def _watch(platform: Platform, events: EventLog) -> None:
     """The live picture, until Ctrl-C."""
     routes = platform.route("NAMESPACE", "NAME")
-    footer = f"export KUBECONFIG={_shown(platform.kubeconfig)}   routes: {routes}   Ctrl-C ends it"
+    footer = f"export KUBECONFIG={_quoted(platform.kubeconfig.absolute())}   routes: {routes}   Ctrl-C ends it"
     never = threading.Event()
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while not never.wait(REFRESH_SECONDS):
             try:
                 workspaces = platform.kube.list(WORKSPACE).items
             except KubeError as error:
-                live.update(f"the API server does not answer: {error}", refresh=True)
+                live.update(Text(f"the API server does not answer: {error}"), refresh=True)
             else:
-                live.update(screen(console, workspaces, events, footer), refresh=True)
+                live.update(screen(console, workspaces, events, _hint(platform), footer), refresh=True)
 
 
 @app.command()
@@ -105,8 +112,10 @@ def down(
 ) -> None:
     """End the platform that runs in this directory, and whatever a killed one has left."""
     directory = directory.resolve()
-    if not directory.exists():
-        console.print(f"There is no platform in {_shown(directory)}.")
+    if not _is_platform(directory):
+        if purge and directory.exists():
+            raise NotAPlatform(f"{_shown(directory)} does not look like a platform's: nothing is removed")
+        console.print(f"There is no platform in {_shown(directory)}.", markup=False)
         return
     pid = holder(directory / "lock")
     if pid is not None:
@@ -127,19 +136,24 @@ def down(
 def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
     """Is the platform up, and how are its Workspaces? Exit code 1 where it is not."""
     directory = directory.resolve()
-    pid = holder(directory / "lock") if directory.exists() else None
+    pid = holder(directory / "lock") if directory.is_dir() else None
     if pid is None:
-        console.print(f"No platform runs in {_shown(directory)}. Start one with `kaito up`.")
+        where = "" if directory == DEFAULT_DIRECTORY.resolve() else f" --dir {_quoted(directory)}"
+        console.print(f"No platform runs in {_shown(directory)}. Start one with `kaito up{where}`.", markup=False)
         raise typer.Exit(1)
-    kubeconfig = directory / "kubeconfig"
-    port = (directory / "route-port").read_text()
+    kubeconfig, port_file = directory / "kubeconfig", directory / "route-port"
+    port = port_file.read_text() if port_file.exists() else ""
+    if not port or not kubeconfig.exists():
+        console.print(f"The platform of process {pid} is still starting.")
+        raise typer.Exit(1)
     console.print(
-        f"process     {pid}\nkubeconfig  {_shown(kubeconfig)}\nroutes      http://NAME.NAMESPACE.localhost:{port}"
+        f"process     {pid}\nkubeconfig  {_shown(kubeconfig)}\nroutes      http://NAME.NAMESPACE.localhost:{port}",
+        markup=False,
     )
     try:
         workspaces = Kube.from_kubeconfig(kubeconfig).list(WORKSPACE).items
     except KubeError as error:
-        console.print(f"The API server does not answer: {error}. Is the platform still starting?")
+        console.print(f"The API server does not answer: {error}. Is the platform still starting?", markup=False)
         raise typer.Exit(1) from error
     console.print(workspaces_table(workspaces, datetime.now(UTC)))
 
@@ -147,7 +161,13 @@ def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
 @app.command()
 def demo() -> None:
     """The whole story in one go: nodes, a model that answers, a model this machine cannot have, and clean-up."""
-    raise typer.Exit(0 if demonstration.run(console) else 1)
+    sigterm_as_ctrl_c()
+    try:
+        told = demonstration.run(console)
+    except KeyboardInterrupt:
+        console.print("The demo was interrupted; nothing of it is left.")
+        raise typer.Exit(130) from None
+    raise typer.Exit(0 if told else 1)
 
 
 def main() -> None:
@@ -155,8 +175,25 @@ def main() -> None:
     try:
         app()
     except (EmbeddedError, KubeError) as error:
-        console.print(f"[red]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+        console.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
+
+
+def _is_platform(directory: Path) -> bool:
+    """Has a platform ever got as far here as to choose its ports?"""
+    return all((directory / name).is_file() for name in ("lock", "ports.json"))
+
+
+def _may_be_platform(directory: Path) -> bool:
+    """A platform's, or still nobody's: an empty directory, or one where a platform only began."""
+    return directory.is_dir() and (
+        (directory / "lock").is_file() or all(entry.name == "logs" for entry in directory.iterdir())
+    )
+
+
+def _quoted(path: Path) -> str:
+    """For a shell."""
+    return shlex.quote(_shown(path))
 
 
 def _shown(path: Path) -> str:

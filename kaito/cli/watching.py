@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from rich.console import Console, Group
+from rich.layout import Layout
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +28,7 @@ COLOURS: Final = {"True": "green", "False": "red", "Unknown": "yellow"}
 class Seen:
     """One event and what became of it, by Trigger."""
 
+    id: str
     time: datetime
     what: str
     outcomes: dict[str, str] = field(default_factory=dict)
@@ -37,8 +39,8 @@ class EventLog:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[str, Seen] = {}
-        self._order: deque[str] = deque()
+        self._seen: deque[Seen] = deque()
+        self._by_id: dict[str, Seen] = {}  # of an id that came twice, the later one
 
     def on_event(self, message: Message) -> None:
         event = message.event
@@ -46,47 +48,48 @@ class EventLog:
         name = "/".join(event.attributes[key] for key in ("namespace", "name") if event.attributes.get(key))
         what = f"{event.attributes.get('kind', 'sweep')} {name} {verb}".replace("  ", " ")
         with self._lock:
-            self._seen[event.id] = Seen(datetime.now(UTC), what)
-            self._order.append(event.id)
-            while len(self._order) > KEPT_EVENTS:
-                self._seen.pop(self._order.popleft(), None)
+            seen = self._by_id[event.id] = Seen(event.id, datetime.now(UTC), what)
+            self._seen.append(seen)
+            if len(self._seen) > KEPT_EVENTS:
+                oldest = self._seen.popleft()
+                if self._by_id[oldest.id] is oldest:
+                    del self._by_id[oldest.id]
 
     def on_delivery(self, trigger: str, event: Event, attempt: Attempt) -> None:
         outcome = str(attempt.status or attempt.reason or "no answer")
         retried = f", attempt {attempt.number}" if attempt.number > 1 else ""
         with self._lock:
-            seen = self._seen.get(event.id)
+            seen = self._by_id.get(event.id)
             if seen is not None:
                 seen.outcomes[trigger.rpartition("/")[2]] = f"{outcome} in {attempt.seconds * 1000:.0f} ms{retried}"
 
     def last(self, count: int) -> list[Seen]:
         with self._lock:
-            ids = list(self._order)[-count:]
-            return [Seen(s.time, s.what, dict(s.outcomes)) for s in (self._seen[i] for i in ids)]
+            return [replace(seen, outcomes=dict(seen.outcomes)) for seen in list(self._seen)[-count:]]
 
 
-def workspaces_table(workspaces: Iterable[Object], now: datetime) -> Group:
+def workspaces_table(workspaces: Sequence[Object], now: datetime, limit: int | None = None) -> Group:
     """What ``kubectl get workspace -A`` says, and below it what each one waits for or where it answers."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("NAMESPACE", "NAME", "INSTANCE", "RESOURCE", "INFERENCE", "READY", "AGE"):
-        table.add_column(column, no_wrap=True)
+    for column in ("NAMESPACE", "NAME", "INSTANCE"):
+        table.add_column(column, no_wrap=True)  # these give way where there is little room
+    for column in ("RESOURCE", "INFERENCE", "READY", "AGE"):
+        table.add_column(column, no_wrap=True, min_width=max(len(column), len("Unknown")))
     reasons = Table.grid(padding=(0, 1))
-    for workspace in workspaces:
+    for workspace in workspaces[:limit]:
         meta, found = workspace["metadata"], conditions_of(workspace)
         ready = found.get("WorkspaceReady")
         parts = (found.get("ResourceReady"), found.get("InferenceReady"), ready)
         table.add_row(
-            meta["namespace"],
-            meta["name"],
-            workspace["resource"].get("instanceType", ""),
+            *(Text(part) for part in (meta["namespace"], meta["name"], workspace["resource"].get("instanceType", ""))),
             *(_coloured(part.status if part else "") for part in parts),
             age(meta["creationTimestamp"], now),
         )
         message = ready.message if ready else "no function has seen it yet"
-        reasons.add_row(Text(meta["name"], style="bold"), Text(message, style="dim"))
-    if not table.row_count:
-        return Group(Text("No Workspaces yet.", style="dim"))
-    return Group(table, Text(), reasons, Text())
+        reasons.add_row(Text(meta["name"], style="bold"), Text(message, style="dim", overflow="fold"))
+    more = len(workspaces) - table.row_count
+    rest = [Text(f"… {more} more: kubectl get workspace -A", style="dim")] if more else []
+    return Group(table, *rest, Text(), reasons)
 
 
 def events_table(events: Iterable[Seen]) -> Table:
@@ -97,15 +100,23 @@ def events_table(events: Iterable[Seen]) -> Table:
     table.add_column("ANSWERS", no_wrap=True, ratio=1)
     for seen in events:
         outcomes = "   ".join(f"{trigger} {outcome}" for trigger, outcome in sorted(seen.outcomes.items()))
-        table.add_row(f"{seen.time:%H:%M:%S}", seen.what, Text(outcomes, style="dim"))
+        table.add_row(f"{seen.time:%H:%M:%S}", Text(seen.what), Text(outcomes, style="dim"))
     return table
 
 
-def screen(console: Console, workspaces: Iterable[Object], log: EventLog, footer: str) -> Group:
-    """The whole picture, as many events as fit."""
-    listed = list(workspaces)
-    room = max(3, console.height - 4 * len(listed) - 8)
-    return Group(workspaces_table(listed, datetime.now(UTC)), events_table(log.last(room)), Text(footer, style="dim"))
+def screen(console: Console, workspaces: Sequence[Object], log: EventLog, hint: str, footer: str) -> Layout:
+    """The whole picture: Workspaces (or ``hint`` while there are none), as many events as fit, the footer always."""
+    height = console.height
+    limit = max(1, (height - 8) // 5)
+    top = workspaces_table(workspaces, datetime.now(UTC), limit) if workspaces else Group(Text(hint))
+    needed = len(console.render_lines(top))
+    layout = Layout()
+    layout.split_column(
+        Layout(top, size=min(needed + 1, max(3, height - 8))),
+        Layout(events_table(log.last(max(1, height - needed - 4)))),
+        Layout(Text(footer, style="dim", no_wrap=True), size=1),
+    )
+    return layout
 
 
 def age(created: str, now: datetime) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -14,12 +15,16 @@ import structlog
 from eventing.broker import Broker
 from eventing.delivery import Address, Unresolved
 from eventing.dispatch import Observer
-from eventing.manifest import ManifestError
+from eventing.manifest import ManifestError, Refused, label, sift
 from eventing.ping import PingSources
-from eventing.source import ApiServerSource
+from eventing.source import ApiServerSource, user
+from kaito.api.conditions import conditions_of, settle
+from kaito.api.meta import Condition
 from kaito.api.resources import API_SERVER_SOURCE, BROKER, KNATIVE_SERVICE, PING_SOURCE, TRIGGER, Kind, Object
+from kaito.api.status import identity
 from kaito.embedded.knative.follow import Follower
-from kaito.runtime.kube import Kube
+from kaito.embedded.knative.service import MANAGER
+from kaito.runtime.kube import Kube, KubeError
 
 _KINDS: Final = (BROKER, TRIGGER, PING_SOURCE, API_SERVER_SOURCE)
 log = structlog.get_logger()
@@ -30,9 +35,10 @@ class Wiring:
 
     def __init__(self, kube: Kube, kube_as: Callable[[str], Kube], route_port: int, observer: Observer) -> None:
         self._kube, self._kube_as, self._route_port = kube, kube_as, route_port
-        self._broker = Broker(self._resolve, observer)
-        self._pings = PingSources(self._resolve)
+        self._broker = Broker(self.resolve, observer)
+        self._pings = PingSources(self.resolve)
         self._sources: dict[tuple[str, str], tuple[Object, ApiServerSource]] = {}
+        self._said: dict[str, Condition | None] = {}
         self._found: dict[Kind, dict[tuple[str, str], Object]] = {}
         self._lock = threading.Lock()
         self._followers = [self._follower(kind) for kind in _KINDS]
@@ -66,33 +72,65 @@ class Wiring:
             self._found[kind] = dict(objects)
             if not self._found.keys() >= set(_KINDS):
                 return  # a Trigger without its Broker's delivery rules would be half a Trigger
-            try:
-                self._configure()
-            except ManifestError as error:
-                log.warning("manifest refused: what ran before runs on", error=str(error))
+            self._configure()
 
     def _configure(self) -> None:
-        self._broker.configure(list(self._found[BROKER].values()), list(self._found[TRIGGER].values()))
-        self._pings.set_sources(list(self._found[PING_SOURCE].values()))
-        wanted = self._found[API_SERVER_SOURCE]
+        """Run what is good; what is bad says so in its status, and stands in nobody's way."""
+        found = {kind: list(objects.values()) for kind, objects in self._found.items()}
+        refused = (
+            self._broker.configure(found[BROKER], found[TRIGGER])
+            | self._pings.set_sources(found[PING_SOURCE])
+            | self._set_sources(self._found[API_SERVER_SOURCE])
+        )
+        present = [obj for objects in found.values() for obj in objects]
+        self._said = {obj["metadata"]["uid"]: self._say(obj, refused.get(label(obj))) for obj in present}
+
+    def _set_sources(self, wanted: Mapping[tuple[str, str], Object]) -> Refused:
         for key, (manifest, source) in list(self._sources.items()):
-            if key not in wanted or wanted[key]["spec"] != manifest["spec"]:
+            if key not in wanted or wanted[key].get("spec") != manifest["spec"]:
                 source.stop()
                 del self._sources[key]
-        for key, manifest in wanted.items():
-            if key not in self._sources:
-                account = manifest["spec"].get("serviceAccountName", "default")
-                cluster = self._kube_as(f"system:serviceaccount:{key[0]}:{account}")
-                self._sources[key] = manifest, ApiServerSource(manifest, cluster, self._resolve)
-                self._sources[key][1].start()
+        new = [manifest for key, manifest in wanted.items() if key not in self._sources]
+        made, refused = sift(new, lambda manifest: (dict(manifest), self._source(manifest)))
+        for manifest, source in made:
+            self._sources[_key(manifest)] = manifest, source
+            source.start()
+        return refused
 
-    def _resolve(self, destination: Mapping[str, Any], namespace: str) -> Address:
+    def _source(self, manifest: Mapping[str, Any]) -> ApiServerSource:
+        return ApiServerSource(manifest, self._kube_as(user(manifest)), self.resolve)
+
+    def _say(self, obj: Object, problem: ManifestError | None) -> Condition | None:
+        """Write the Ready condition if it is another than the last time; None where that is to be tried again."""
+        meta = obj["metadata"]
+        ready = Condition(
+            type="Ready",
+            status="False" if problem else "True",
+            reason="ManifestRefused" if problem else "Configured",
+            message=str(problem or ""),
+            observed_generation=meta.get("generation", 0),
+        )
+        if self._said.get(meta["uid"]) == ready:
+            return ready
+        if problem:
+            log.warning("manifest refused", object=label(obj), field=problem.field, reason=problem.reason)
+        status = {"conditions": settle([ready], conditions_of(obj), datetime.now(UTC))}
+        try:
+            self._kube.apply({**identity(obj), "status": status}, manager=MANAGER, subresource="status")
+        except KubeError as error:
+            log.warning("status not written", object=label(obj), error=str(error))
+            return None
+        return ready
+
+    def resolve(self, destination: Mapping[str, Any], namespace: str) -> Address:
         """A ``ref`` to a Broker or a Knative Service, or a ``uri``."""
         reference = destination.get("ref")
         if reference is None:
             if "uri" in destination:
                 return Address(str(destination["uri"]))
             raise Unresolved(f"a destination needs ref or uri, not {', '.join(destination) or 'nothing'}")
+        if not isinstance(reference, Mapping) or not (reference.get("kind") and reference.get("name")):
+            raise Unresolved("a destination's ref needs kind and name")
         kind, name = Kind(reference.get("apiVersion", ""), reference["kind"]), reference["name"]
         namespace = reference.get("namespace", namespace)
         if kind == BROKER:

@@ -184,3 +184,13 @@ def test_failure_extensions(attempt: Attempt, code: str, said: bytes) -> None:
 
 def test_failure_data_is_cut() -> None:
     assert len(Attempt(1, 500, 0, body=b"x" * 5000).failure()["knativeerrordata"]) == 1024
+
+
+def test_what_nobody_expected_is_a_failed_attempt() -> None:
+    def broken() -> Address:
+        raise RuntimeError("boom")
+
+    tried: list[Attempt] = []
+    last = sender(lambda request: httpx.Response(202)).send(CONTENT, broken, Policy(1), on_attempt=tried.append)
+    assert [(one.number, one.status, one.reason) for one in tried] == [(n, 0, "RuntimeError: boom") for n in (1, 2)]
+    assert last == tried[-1]

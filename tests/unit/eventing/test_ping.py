@@ -72,6 +72,8 @@ def test_a_bad_schedule_is_refused(schedule: str) -> None:
     [
         ({"schedule": "@every 5s"}, "schedule"),
         ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"timezone": "Europe"}, "timezone"),
+        ({"contentType": "text/é"}, "contentType"),
         ({"contentType": "application/json", "data": "{"}, "data"),
         ({"contentType": "application/json", "data": "[]"}, "data"),
         ({"ceOverrides": {}}, "ceOverrides"),
@@ -79,12 +81,14 @@ def test_a_bad_schedule_is_refused(schedule: str) -> None:
         ({"sink": {}}, "sink"),
     ],
 )
-def test_a_bad_manifest_is_refused_by_name_and_nothing_changes(spec: dict[str, Any], field: str) -> None:
-    sources = PingSources(lambda destination, namespace: Address("http://127.0.0.1:9/"))
-    with pytest.raises(ManifestError) as refused:
-        sources.set_sources([ping("good"), ping("bad", **spec)])
-    assert refused.value.field == f"PingSource kaito-system/bad: spec.{field}"
-    sources.stop()
+def test_a_bad_manifest_is_refused_by_name_and_the_others_run(spec: dict[str, Any], field: str) -> None:
+    with Receiver() as receiver:
+        sources = PingSources(lambda destination, namespace: Address(receiver.url), FastClock(ticks=1))
+        refused = sources.set_sources([ping("bad", **spec), ping("good")])
+        received = receiver.wait(1)
+        sources.stop()
+    assert [error.field for error in refused.values()] == [f"PingSource kaito-system/bad: spec.{field}"]
+    assert received[0].headers["ce-source"].endswith("/good")
 
 
 def test_events() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from eventing.delivery import Address, Unresolved
 from eventing.manifest import ManifestError
-from eventing.source import ApiServerSource
+from eventing.source import ApiServerSource, user
 from kaito.runtime.kube import Gone, KubeError, Unavailable, WatchEvent
 from tests.receiver import Received, Receiver
 from tests.scripted import Listed, ScriptedCluster, ScriptedWatch, listed
@@ -155,9 +155,20 @@ def test_stop_is_prompt_while_a_send_waits() -> None:
             "resources.0.selector.matchExpressions",
         ),
         ({"mode": "Object"}, "mode"),
+        ({"serviceAccountName": "é"}, "serviceAccountName"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(spec: dict[str, Any], field: str) -> None:
     with pytest.raises(ManifestError) as refused:
         ApiServerSource(source(**spec), ScriptedCluster(SERVER, {}, {}), lambda sink, namespace: Address(""))
     assert refused.value.field == f"ApiServerSource kaito-system/watcher: spec.{field}"
+
+
+def test_whose_rights_a_source_has() -> None:
+    assert user(source()) == "system:serviceaccount:kaito-system:kaito-events"
+    unnamed = source()
+    del unnamed["spec"]["serviceAccountName"]
+    assert user(unnamed) == "system:serviceaccount:kaito-system:default"
+    del unnamed["spec"]
+    with pytest.raises(ManifestError, match="spec: is missing"):
+        user(unnamed)

@@ -23,7 +23,7 @@ def event(number: int) -> Event:
 
 def shown(log: EventLog, workspaces: list[dict[str, object]]) -> str:
     console = Console(width=120, height=30, record=True, file=io.StringIO())
-    console.print(screen(console, workspaces, log, "footer"))
+    console.print(screen(console, workspaces, log, "apply something", "footer"))
     return console.export_text()
 
 
@@ -34,7 +34,7 @@ def test_an_event_and_how_it_was_answered() -> None:
     text = shown(log, [])
     assert "Workspace default/w1 add" in text
     assert "kaito-workspace 202 in 12 ms, attempt 2" in text
-    assert "No Workspaces yet" in text
+    assert "apply something" in text
 
 
 def test_only_the_latest_are_kept_and_late_answers_to_forgotten_ones_are_ignored() -> None:
@@ -45,6 +45,32 @@ def test_only_the_latest_are_kept_and_late_answers_to_forgotten_ones_are_ignored
     last = log.last(KEPT_EVENTS * 2)
     assert len(last) == KEPT_EVENTS
     assert last[-1].what.startswith(f"Workspace default/w{KEPT_EVENTS + 4}")
+
+
+def test_an_id_that_came_twice_is_two_lines_and_forgotten_once() -> None:
+    log = EventLog()
+    for number in (0, *range(KEPT_EVENTS - 2), 0):
+        log.on_event(Message(event(number), {}))
+    log.on_event(Message(event(KEPT_EVENTS), {}))
+    log.on_delivery("t", event(0), Attempt(1, 202, 0.1, "", "http://x"))
+    last = log.last(KEPT_EVENTS)
+    assert len(last) == KEPT_EVENTS
+    assert [bool(seen.outcomes) for seen in last if seen.id == "0"] == [False, True]
+
+
+def test_what_looks_like_markup_is_shown_as_it_is() -> None:
+    log = EventLog()
+    odd = event(1).with_attributes(name="[/x]")
+    log.on_event(Message(odd, {}))
+    log.on_delivery("ns/[bold]", odd, Attempt(1, 0, 0.1, "[/refused]", "http://x"))
+    workspace = {
+        "metadata": {"namespace": "[/n]", "name": "[/w]", "creationTimestamp": "2026-11-23T11:59:00Z"},
+        "resource": {"instanceType": "[/i]"},
+        "status": {"conditions": [{"type": "WorkspaceReady", "status": "False", "message": "[/m]"}]},
+    }
+    text = shown(log, [workspace])
+    for word in ("[/x]", "[bold] [/refused]", "[/n]", "[/w]", "[/i]", "[/m]"):
+        assert word in text
 
 
 def test_a_workspace_with_what_it_waits_for() -> None:
@@ -61,3 +87,22 @@ def test_a_workspace_with_what_it_waits_for() -> None:
 @pytest.mark.parametrize(("seconds", "expected"), [(-1, "0s"), (59, "59s"), (119, "119s"), (120, "2m"), (172800, "2d")])
 def test_age(seconds: int, expected: str) -> None:
     assert age((NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ"), NOW) == expected
+
+
+@pytest.mark.parametrize("width", [80, 130])
+def test_a_small_terminal_keeps_what_matters(width: int) -> None:
+    many = [
+        {
+            "metadata": {"namespace": "default", "name": f"workspace-{n}", "creationTimestamp": "2026-11-23T11:59:00Z"},
+            "resource": {"instanceType": "Standard_NC24ads_A100_v4"},
+            "status": {"conditions": [{"type": "WorkspaceReady", "status": "Unknown", "message": "word " * 90}]},
+        }
+        for n in range(14)
+    ]
+    console = Console(width=width, height=24, record=True, file=io.StringIO())
+    console.print(screen(console, many, EventLog(), "hint", "the footer"))
+    text = console.export_text()
+    assert "Unknown" in text
+    assert "11 more" in text
+    assert "EVENT" in text
+    assert text.rstrip().endswith("the footer")

@@ -1,0 +1,88 @@
+"""What the commands say of directories that hold no platform, or one that is on its way."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from kaito.cli import demonstration
+from kaito.cli.main import NotAPlatform, app
+from kaito.embedded.lock import FileLock
+
+OURS = ("lock", "ports.json")
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def tree(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*")}
+
+
+def said(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, list(words))
+    return done.exit_code, " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("files", [(), ("precious",), ("lock",), ("ports.json", "precious")])
+def test_down_leaves_a_directory_that_is_not_a_platforms_alone(tmp_path: Path, files: tuple[str, ...]) -> None:
+    for name in files:
+        (tmp_path / name).write_text("1")
+    code, text = said("down", "--dir", str(tmp_path))
+    assert (code, "There is no platform in" in text) == (0, True)
+    assert tree(tmp_path) == set(files)
+
+    done = CliRunner().invoke(app, ["down", "--purge", "--dir", str(tmp_path)])
+    assert isinstance(done.exception, NotAPlatform)
+    assert "nothing is removed" in str(done.exception)
+    assert tree(tmp_path) == set(files)
+
+
+def test_purging_what_is_not_there_is_done_already(tmp_path: Path) -> None:
+    code, text = said("down", "--purge", "--dir", str(tmp_path / "none"))
+    assert (code, "There is no platform in" in text) == (0, True)
+
+
+def test_down_and_purge_of_a_platform_that_has_stopped(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in OURS:
+        (home / name).write_text("")
+    assert said("down", "--dir", str(home)) == (0, "No platform was running.")
+    assert said("down", "--purge", "--dir", str(home)) == (0, "No platform was running; its state is gone.")
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("files", [{}, {"kubeconfig": "x"}, {"route-port": "1"}, {"kubeconfig": "x", "route-port": ""}])
+def test_status_of_a_platform_that_starts(tmp_path: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    lock = FileLock(tmp_path / "lock")
+    lock.acquire()
+    code, text = said("status", "--dir", str(tmp_path))
+    lock.release()
+    assert (code, "is still starting" in text) == (1, True)
+
+
+@pytest.mark.parametrize(("told", "code"), [(True, 0), (False, 1)])
+def test_the_demos_exit_code(monkeypatch: pytest.MonkeyPatch, told: bool, code: int) -> None:
+    monkeypatch.setattr(demonstration, "run", lambda console: told)
+    assert said("demo")[0] == code
+
+
+def test_an_interrupted_demo_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(console: Console) -> bool:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("SIGTERM did nothing")
+
+    monkeypatch.setattr(demonstration, "run", interrupted)
+    assert said("demo") == (130, "The demo was interrupted; nothing of it is left.")

@@ -91,7 +91,7 @@ def _hint(platform: Platform) -> str:
 def _watch(platform: Platform, events: EventLog) -> None:
     """The live picture, until Ctrl-C."""
     routes = platform.route("NAMESPACE", "NAME")
-    footer = f"export KUBECONFIG={_quoted(platform.kubeconfig.absolute())}   routes: {routes}   Ctrl-C ends it"
+    footer = f"Ctrl-C ends it   export KUBECONFIG={shlex.quote(str(platform.kubeconfig))}   routes: {routes}"
     never = threading.Event()
     with Live(console=console, auto_refresh=False, screen=True) as live:
         while not never.wait(REFRESH_SECONDS):

@@ -73,8 +73,8 @@ def workspaces_table(workspaces: Sequence[Object], now: datetime, limit: int | N
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("NAMESPACE", "NAME", "INSTANCE"):
         table.add_column(column, no_wrap=True)  # these give way where there is little room
-    for column in ("RESOURCE", "INFERENCE", "READY", "AGE"):
-        table.add_column(column, no_wrap=True, min_width=max(len(column), len("Unknown")))
+    for column, width in (("RESOURCE", 8), ("INFERENCE", 9), ("READY", 7), ("AGE", 4)):
+        table.add_column(column, no_wrap=True, min_width=width)
     reasons = Table.grid(padding=(0, 1))
     for workspace in workspaces[:limit]:
         meta, found = workspace["metadata"], conditions_of(workspace)

@@ -229,6 +229,14 @@ def test_inference_is_what_knative_says(ready: tuple[str, str, str], expected: t
     assert says(plan)["WorkspaceReady"][0] == expected[0]
 
 
+def test_a_model_that_lost_its_node_waits_for_the_next() -> None:
+    observed = Observed(workspace(), (machine(ready=True),), (node(),))
+    failed = served(observed, ("False", "RevisionFailed", "its node is gone"))
+    plan = decide(Observed(observed.workspace, (machine(),), (), failed))
+    assert says(plan)["InferenceReady"] == ("Unknown", "WaitingForNodes")
+    assert status(plan)["state"] == "Pending"
+
+
 def _with_service(observed: Observed, ready: tuple[str, str, str]) -> tuple[Any, ...]:
     return observed.workspace, observed.claims, observed.nodes, served(observed, ready)
 

@@ -106,9 +106,7 @@ def _inference_ready(workspace: Workspace, resource: Condition, service: Object 
     if ready.status == "False" and UNSCHEDULABLE in ready.message:
         return _condition(workspace, kind, "Unknown", "Unschedulable", ready.message)
     if ready.status == "False" and resource.status == "Unknown":
-        return _condition(
-            workspace, kind, "Unknown", "WaitingForNodes", f"its nodes are gone or going: {ready.message}"
-        )
+        return _condition(workspace, kind, "Unknown", "WaitingForNodes", f"its nodes are gone: {ready.message}")
     if ready.status == "False":
         return _condition(workspace, kind, "False", ready.reason or "ServiceFailed", ready.message)
     return _condition(workspace, kind, "Unknown", "Deploying", ready.message or "the model is starting")

@@ -24,12 +24,15 @@ from kaito.embedded.error import EmbeddedError
 from kaito.embedded.lock import FileLock, LockHeldError
 from kaito.embedded.process import Process, ProcessTable
 from kaito.embedded.programs import Programs
+from kaito.embedded.supervisor import Supervised
 from kaito.runtime.kube import Kube
 
 _ETCD: Final = "etcd"
 _APISERVER: Final = "kube-apiserver"
 _CONTROLLERS: Final = "kube-controller-manager"
 _SERVICE_ACCOUNT: Final = Kind("v1", "ServiceAccount")
+_PORT_TRIES: Final = 3
+_PORT_TAKEN: Final = "address already in use"
 _READY_SECONDS: Final = 90.0
 _POLL_SECONDS: Final = 0.03
 
@@ -53,7 +56,8 @@ class ControlPlaneError(EmbeddedError):
 class ControlPlane:
     """One control plane in ``directory``; ``kubeconfig`` is there once it has started.
 
-    Its state stays there too, and its ports while nobody else has taken them.
+    Once it serves, whichever process ends is started again, with the same ports and data, until ``stop``. Its state
+    stays there too, and its ports while nobody else has taken them.
     """
 
     def __init__(self, directory: Path, programs: Programs) -> None:
@@ -62,7 +66,7 @@ class ControlPlane:
         self._lock = FileLock(directory / "lock")
         self._pki = certificates.Certificates(directory / "certificates")
         self._ports: dict[str, int] = {}
-        self._running: dict[str, Process] = {}
+        self._running: dict[str, Supervised] = {}
         self.kubeconfig = directory / "kubeconfig"
 
     def start(
@@ -83,29 +87,41 @@ class ControlPlane:
                 "stop it with `kaito down`, or use another directory"
             ) from held
         try:
-            self._start(progress, before_controllers)
+            self._start_on_free_ports(progress, before_controllers)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
         """Stop all of it; nothing happens where nothing runs."""
-        # Etcd last: the others would spend their end on looking for it.
-        for name in (_CONTROLLERS, _APISERVER, _ETCD):
-            if process := self._running.pop(name, None):
-                process.stop()
+        self._end_all()
         self._lock.release()
 
     def restart_apiserver(self) -> None:
         """Kill the API server and start it again on its port, as after a crash: for tests."""
-        self._running[_APISERVER].kill()
-        self._running[_APISERVER].stop()
-        self._start_apiserver()
+        self._running[_APISERVER].restart()
         self._wait(_APISERVER, self.kube().probe)
 
     def kube(self) -> Kube:
         """A connection as the administrator."""
         return Kube.from_kubeconfig(self.kubeconfig)
+
+    def _start_on_free_ports(self, progress: Callable[[str], None], before_controllers: Callable[[Kube], None]) -> None:
+        """Between choosing a port and listening on it another process may take it: then others are chosen."""
+        for tries_left in reversed(range(_PORT_TRIES)):
+            try:
+                return self._start(progress, before_controllers)
+            except ControlPlaneError as error:
+                if tries_left == 0 or _PORT_TAKEN not in str(error):
+                    raise
+                self._end_all()
+                (self._directory / "ports.json").unlink(missing_ok=True)
+
+    def _end_all(self) -> None:
+        # Etcd last: the others would spend their end on looking for it.
+        for name in (_CONTROLLERS, _APISERVER, _ETCD):
+            if child := self._running.pop(name, None):
+                child.stop()
 
     def _start(self, progress: Callable[[str], None], before_controllers: Callable[[Kube], None]) -> None:
         self._table = ProcessTable(self._directory)
@@ -127,6 +143,8 @@ class ControlPlane:
         self._start_controllers()
         self._wait(_CONTROLLERS, self._controllers_run)
         self._wait(_CONTROLLERS, lambda: kube.get(_SERVICE_ACCOUNT, "default", "default") is not None)
+        for child in self._running.values():
+            child.watch()
 
     def _start_etcd(self) -> None:
         pki = self._pki
@@ -210,7 +228,7 @@ class ControlPlane:
 
     def _run(self, name: str, program: Path, flags: dict[str, object]) -> None:
         argv = [str(program), *(f"--{flag}={value}" for flag, value in flags.items())]
-        self._running[name] = self._table.start(name, argv)
+        self._running[name] = Supervised(lambda: self._table.start(name, argv))
 
     def _url(self, name: str) -> str:
         return f"https://127.0.0.1:{self._ports[name]}"
@@ -230,16 +248,16 @@ class ControlPlane:
         return answer.is_success and "[+]garbage-collector-controller ok" in answer.text
 
     def _wait(self, name: str, ready: Callable[[], bool]) -> None:
-        """Poll ``ready``; raises with the log's tail of whatever ended, or of ``name`` when time is up."""
+        """Poll ``ready``; raises with the log's tail of what ended for good, or of ``name`` when time is up."""
         never, deadline = threading.Event(), time.monotonic() + _READY_SECONDS
         while not ready():
-            for process in self._running.values():
-                if (code := process.exit_code) is not None:
-                    raise ControlPlaneError(f"{process.name} ended with exit code {code}. {_log_end(process)}")
+            for ended, child in self._running.items():
+                if (code := child.ended) is not None:
+                    raise ControlPlaneError(f"{ended} ended with exit code {code}. {_log_end(child.process)}")
             if time.monotonic() > deadline:
                 raise ControlPlaneError(
                     f"{name} is not ready after {_READY_SECONDS:.0f} s; is this machine very busy? "
-                    + _log_end(self._running[name])
+                    + _log_end(self._running[name].process)
                 )
             never.wait(_POLL_SECONDS)
 

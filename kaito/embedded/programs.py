@@ -1,7 +1,8 @@
 """Where the control plane's programs come from: a list of sources, the first that has a program wins.
 
 Those that cost nothing are asked first: ``$KUBEBUILDER_ASSETS``, for kubectl the PATH, this user's cache. The
-others fill the cache: the official release archive, and a build from the Go modules beside this file.
+others fill the cache: the official release archive, and a build from the Go modules beside this file. What they
+make has each its own place there, named for the version and a digest of what it was made from.
 ``python -m kaito.embedded.programs`` prepares all of them and shows how it goes.
 """
 
@@ -17,6 +18,7 @@ from typing import Final, Protocol
 
 from kaito.embedded import gobuild, release
 from kaito.embedded.cache import cache_dir
+from kaito.embedded.error import EmbeddedError
 from kaito.embedded.lock import LockHeldError, locked
 
 _GO_MODULES: Final = Path(__file__).parent / "gomodules"
@@ -32,10 +34,16 @@ class Program:
     package: str
 
     @property
-    def cached(self) -> Path:
-        """Where the cache has it, if it does: another version, other flags or another machine is another place."""
+    def built(self) -> Path:
+        """Where a build of it is cached: another version, other flags or another machine is another place."""
         module = _GO_MODULES / self.module
-        key = f"{self.module}-{gobuild.version(module)}-{gobuild.fingerprint(module)[:12]}"
+        return self._cached(f"{self.module}-{gobuild.version(module)}-{gobuild.fingerprint(module)[:12]}")
+
+    def unpacked(self, archive: release.Archive) -> Path:
+        """Where it is cached if it comes from that archive."""
+        return self._cached(archive.key)
+
+    def _cached(self, key: str) -> Path:
         return cache_dir() / "programs" / key / self.name
 
 
@@ -87,8 +95,12 @@ class OnPath:
 class Cache:
     """What an earlier call has downloaded or built."""
 
+    def __init__(self, archive: release.Archive | None) -> None:
+        self._archive = archive
+
     def find(self, program: Program) -> Path | None:
-        return _executable(program.cached)
+        downloaded = self._archive and _executable(program.unpacked(self._archive))
+        return downloaded or _executable(program.built)
 
 
 class ReleaseArchive:
@@ -100,14 +112,14 @@ class ReleaseArchive:
     def find(self, program: Program) -> Path | None:
         if self._archive is None or program.module != KUBE_APISERVER.module:
             return None
-        wanted = {f"{_IN_ARCHIVE}/{p.name}": p.cached for p in ALL if p.module == program.module}
+        wanted = {f"{_IN_ARCHIVE}/{p.name}": p.unpacked(self._archive) for p in ALL if p.module == program.module}
         try:
             release.fetch(self._archive, wanted, lambda what: self._report(program.name, what))
         except release.ArchiveError as error:
             self._report(program.name, f"no release archive: {error}")
             self._archive = None  # the answer would be the same for the next program
             return None
-        return program.cached
+        return program.unpacked(self._archive)
 
 
 class GoModules:
@@ -121,22 +133,23 @@ class GoModules:
         gobuild.build(
             _GO_MODULES / program.module,
             program.package,
-            program.cached,
-            program.cached.with_suffix(".log"),
+            program.built,
+            program.built.with_suffix(".log"),
             lambda line: self._report(program.name, f"building: {line}"),
         )
-        return program.cached
+        return program.built
 
 
 def prepare(report: Report = lambda _name, _what: None) -> Programs:
-    """All programs, each from the first source that has it; raises gobuild.BuildError. Safe to call twice at once."""
+    """All programs, each from the first source that has it; raises EmbeddedError. Safe to call twice at once."""
     return Programs(*(path for _, path in _each(report)))
 
 
 def _each(report: Report) -> Iterator[tuple[Program, Path]]:
-    ready = (Assets(), OnPath(), Cache())
+    archive = release.kubernetes_for_this_machine()
+    ready = (Assets(), OnPath(), Cache(archive))
     # The cache once more: whoever had the lock before us may have filled it.
-    makers = (Cache(), ReleaseArchive(release.kubernetes_for_this_machine(), report), GoModules(report))
+    makers = (Cache(archive), ReleaseArchive(archive, report), GoModules(report))
     for program in ALL:
         yield program, _first(program, ready) or _make(program, makers, report)
 
@@ -145,7 +158,7 @@ def _make(program: Program, makers: Sequence[Source], report: Report) -> Path:
     def waiting(held: LockHeldError) -> None:
         report(program.name, f"waiting for another setup: {held}")
 
-    with locked(program.cached.parent / ".lock", waiting):
+    with locked(program.built.parent / ".lock", waiting):
         path = _first(program, makers)
     assert path is not None, "the last source has it or raises"
     return path
@@ -181,7 +194,7 @@ def main() -> int:
             for program, path in _each(report):
                 report(program.name, str(path))
                 progress.update(tasks[program.name], completed=1)
-        except gobuild.BuildError as error:
+        except EmbeddedError as error:
             failure = str(error)
         else:
             return 0

@@ -20,25 +20,34 @@ _MEGABYTE: Final = 10**6
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A .tar.gz and the checksum it must have."""
+    """A release's version, its .tar.gz and the checksum that must have."""
 
+    version: str
     url: str
     sha512: str
+
+    @property
+    def key(self) -> str:
+        """The name of the cache directory that holds its programs: another pin is another place."""
+        return f"kubernetes-{self.version}-release-{self.sha512[:12]}"
 
 
 class ArchiveError(Exception):
     """The archive cannot be had here, or is not the one that was asked for."""
 
 
+_VERSION: Final = "v1.36.0"
 #: By sys.platform and platform.machine(). Checksums: the release's CHANGELOG-1.36.md, "Server Binaries".
 KUBERNETES: Final = {
     ("linux", "x86_64"): Archive(
-        "https://dl.k8s.io/v1.36.0/kubernetes-server-linux-amd64.tar.gz",
+        _VERSION,
+        f"https://dl.k8s.io/{_VERSION}/kubernetes-server-linux-amd64.tar.gz",
         "1c64da92575451c2c7ff97c79b772e603995f8e76da1371a6b0746aaa27b65dc"
         "e81c4d734cbb50f40e71486a8e08df36f14e12974f97d4d29e41f23a172a6a25",
     ),
     ("linux", "aarch64"): Archive(
-        "https://dl.k8s.io/v1.36.0/kubernetes-server-linux-arm64.tar.gz",
+        _VERSION,
+        f"https://dl.k8s.io/{_VERSION}/kubernetes-server-linux-arm64.tar.gz",
         "7f95e451baedd9368a2fa637afa84c9ed1b958736540ca27a379e5e292e1a10c"
         "5d9a29539f833047574bf5d3b6f907f32dee5735acecc11aa4686f078108dcf8",
     ),
@@ -51,11 +60,13 @@ def kubernetes_for_this_machine() -> Archive | None:
 
 
 def fetch(archive: Archive, wanted: Mapping[str, Path], report: Callable[[str], None]) -> None:
-    """Put the archive's members at the paths of ``wanted``; raises ArchiveError, and then none of them is there.
+    """Put the archive's members at the paths of ``wanted``, all in one directory.
 
-    A network that says no is an ArchiveError at once, one that says nothing after a few seconds.
+    Raises ArchiveError, and then none of them is there. A network that says no is an ArchiveError at once, one that
+    says nothing after a few seconds.
     """
     directory = next(iter(wanted.values())).parent
+    directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=directory) as file:
         try:
             _download(archive, file, report)

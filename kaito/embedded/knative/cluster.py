@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kaito.api.resources import Object
 from kaito.embedded.knative.scheduling import Unschedulable, needs_node, place
 
 
 class Cluster:
-    """Thread-safe. A holder is any hashable name for a pod."""
+    """Thread-safe. A holder is any hashable name for a pod.
 
-    def __init__(self) -> None:
+    ``released`` is called after GPUs were given back: others may be waiting for them.
+    """
+
+    def __init__(self, released: Callable[[], None] = lambda: None) -> None:
+        self._released = released
         self._lock = threading.Lock()
         self._nodes: dict[str, Object] = {}
         self._held: dict[object, tuple[str, int]] = {}
@@ -48,4 +52,6 @@ class Cluster:
 
     def release(self, holder: object) -> None:
         with self._lock:
-            self._held.pop(holder, None)
+            _, gpus = self._held.pop(holder, ("", 0))
+        if gpus:
+            self._released()

@@ -46,7 +46,7 @@ def variables(kube: Kube, namespace: str, container: Object) -> Iterator[tuple[s
         for key, value in (read(kube, kind, namespace, reference) or {}).items():
             yield source.get("prefix", "") + key, value.decode(errors="replace")
     for variable in container.get("env") or ():
-        if "valueFrom" not in variable:
+        if not variable.get("valueFrom"):
             yield variable["name"], variable.get("value") or ""
             continue
         kind, reference = _kind_of(variable["valueFrom"], "configMapKeyRef", "secretKeyRef")

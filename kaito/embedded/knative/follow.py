@@ -60,9 +60,10 @@ class Follower:
                         self._on_event(event.type, event.object)
             except Gone:
                 version = None
-            except KubeError as error:
+            except Exception as error:  # or nobody would hear of any later change, for ever
                 version = None  # an API server that was away may have lost its history, or been made anew
-                log.info("watch broken", kind=self._kind.kind, error=str(error), again_in=pause)
+                trace = None if isinstance(error, KubeError) else error
+                log.info("watch broken", kind=self._kind.kind, error=str(error), again_in=pause, exc_info=trace)
                 self._stopping.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 

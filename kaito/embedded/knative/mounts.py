@@ -52,9 +52,9 @@ def rewrite(text: str, mounts: Mapping[str, Path]) -> str:
 def _volume(volume: Object, namespace: str, host: Host, directory: Path) -> Path:
     if "image" in volume:
         reference = volume["image"]["reference"]
-        target = host.resolve_image(reference)
+        target = host.images.resolve(reference)
         if target is None:
-            raise PodFailure("ImagePullBackOff", f"the volume image {reference} is not on this machine")
+            raise PodFailure("ImagePullBackOff", host.images.missing(reference))
         directory.symlink_to(target, target_is_directory=True)
         return directory
     directory.mkdir()

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import uuid4
 
 import kaito
+from kaito.api.claims import GPU
 from kaito.embedded.knative import mounts
 from kaito.embedded.knative.config import variables
 from kaito.embedded.knative.host import Host
@@ -61,7 +62,7 @@ class ServicePod:
         cwd = wanted if wanted.is_absolute() and wanted.is_dir() else self._directory
         try:
             process = self._host.processes.start(f"{revision.namespace}.{revision.name}", argv, env=env, cwd=cwd)
-        except OSError as error:  # no such program, or not one that can be run
+        except (OSError, ValueError) as error:  # no such program, not one that can be run, or a NUL in a word
             raise PodFailure("RunContainerError", f"cannot run {argv[0]!r}: {error}") from error
         return Container(process, port, env, cwd)
 
@@ -85,20 +86,15 @@ class ServicePod:
 
     def _check_machine(self) -> None:
         """Say at once all that this machine lacks, before anything is started."""
-        missing = [
-            f"the weights image {reference} is not here, and the embedded platform runs processes and pulls no images"
-            for reference in mounts.images(self.revision)
-            if self._host.resolve_image(reference) is None
-        ]
+        images = self._host.images
+        missing = [images.missing(image) for image in mounts.images(self.revision) if images.resolve(image) is None]
         reason = "ImagePullBackOff" if missing else "GpuMissing"
         if self.revision.gpus and not self._host.gpu_device.exists():
-            missing.append(f"it needs {self.revision.gpus} nvidia.com/gpu and there is no NVIDIA GPU here")
-        if missing:
-            raise PodFailure(
-                reason,
-                f"This machine cannot run it: {'; '.join(missing)}. "
-                "Use the preset smollm2-135m-instruct, which runs here, or a cluster that has GPU nodes",
+            missing.append(
+                f"it needs {self.revision.gpus} {GPU} and there is no NVIDIA GPU here: use a cluster that has GPU nodes"
             )
+        if missing:
+            raise PodFailure(reason, f"This machine cannot run it: {'; '.join(missing)}")
 
     @property
     def _kubeconfig(self) -> Path:

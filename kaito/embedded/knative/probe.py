@@ -102,14 +102,14 @@ def _local_port(port: object, revision: Revision, container: Container) -> int:
 def _get(client: httpx.Client, url: str, headers: dict[str, str], timeout: float) -> bool:
     try:
         return 200 <= client.get(url, headers=headers, timeout=timeout).status_code < 400
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):  # the probe's own host and headers may be at fault
         return False
 
 
 def _connect(host: str, port: int, timeout: float) -> bool:
     try:
         socket.create_connection((host, port), timeout).close()
-    except OSError:
+    except (OSError, UnicodeError):  # no address, or a host that can be none
         return False
     return True
 
@@ -119,6 +119,6 @@ def _run(argv: list[str], container: Container, timeout: float) -> bool:
         done = subprocess.run(
             argv, env=dict(container.env), cwd=container.cwd, timeout=timeout, capture_output=True, check=False
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, ValueError, subprocess.TimeoutExpired):  # ValueError: a NUL in a word
         return False
     return done.returncode == 0

@@ -15,7 +15,7 @@ import structlog
 from kaito.embedded.knative.host import Host
 from kaito.embedded.knative.pod import Container, ServicePod
 from kaito.embedded.knative.probe import Probing, probe_of
-from kaito.embedded.knative.revision import PodFailure, Revision
+from kaito.embedded.knative.revision import INTERNAL_ERROR, PodFailure, Revision, internal_error
 from kaito.runtime.kube import KubeError
 
 FIRST_PAUSE: Final = 0.2
@@ -86,7 +86,10 @@ class Replica:
         while not self._stopping:
             self._wake.clear()
             begun = time.monotonic()
-            failure, was_ready = self._run_once()
+            try:
+                failure, was_ready = self._run_once()
+            except Exception as error:  # noqa: BLE001 - or its GPUs stay held and its status says nothing, for ever
+                failure, was_ready = internal_error(error), False
             if failure is None:
                 break
             if time.monotonic() - begun > LONGEST_PAUSE:
@@ -98,7 +101,8 @@ class Replica:
                 self._become(State(Phase.FAILED, failure=failure))
             if str(failure) != said:  # once, and not every half a minute while weights are missing
                 said = str(failure)
-                log.warning("replica ended", revision=self.revision.name, failure=said, again_in=pause)
+                trace = failure.__cause__ if failure.reason == INTERNAL_ERROR else None
+                log.warning("replica ended", revision=self.revision.name, failure=said, again_in=pause, exc_info=trace)
             self._pause(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
         self._pod.remove()

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from kaito.api.claims import GPU
 from kaito.api.resources import Object
 
-GPU: Final = "nvidia.com/gpu"
+INTERNAL_ERROR: Final = "InternalError"
 DEFAULT_PORT: Final = 8080
 _AUTOSCALING: Final = "autoscaling.knative.dev/"
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
@@ -21,6 +22,16 @@ class PodFailure(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason, self.message = reason, message
+
+
+def internal_error(error: Exception) -> PodFailure:
+    """What nobody foresaw, as a failure like any other, so that a status tells of it; the log has the traceback."""
+    failure = PodFailure(
+        INTERNAL_ERROR,
+        f"the embedded platform failed on it: {type(error).__name__}: {error}; its log has more: please report it",
+    )
+    failure.__cause__ = error
+    return failure
 
 
 def seconds(duration: str) -> float:

@@ -13,7 +13,7 @@ import httpx
 from kaito.api.resources import KNATIVE_SERVICE, NODE, Object
 from kaito.embedded.knative.cluster import Cluster
 from kaito.embedded.knative.follow import Follower
-from kaito.embedded.knative.host import Host
+from kaito.embedded.knative.host import NVIDIA, Host, Images
 from kaito.embedded.knative.route import Backend, UnknownRoute
 from kaito.embedded.knative.service import LocalService
 from kaito.embedded.process import ProcessTable
@@ -26,7 +26,6 @@ class Runner:
     """Every Service of every namespace, from ``start`` to ``stop``.
 
     ``route_port`` is where the front proxy listens, ``directory`` holds the pods' files and is emptied at the start.
-    ``resolve_image`` gives the local directory of a volume image, None where this machine has none of it.
     ``on_change(namespace, name, state)`` is told in words what a Service does now; it must not block.
     """
 
@@ -38,12 +37,13 @@ class Runner:
         processes: ProcessTable,
         directory: Path,
         route_port: int,
-        resolve_image: Callable[[str], Path | None],
+        images: Images,
+        gpu_device: Path = NVIDIA,
         on_change: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
-        self._host = Host(kube, kubeconfig, processes, directory, resolve_image)
+        self._host = Host(kube, kubeconfig, processes, directory, images, gpu_device)
         self._route_port, self._on_change = route_port, on_change
-        self._cluster = Cluster()
+        self._cluster = Cluster(released=self._wake_all)
         self._services: dict[Key, LocalService] = {}
         self._departing: list[LocalService] = []
         self._lock = threading.Lock()

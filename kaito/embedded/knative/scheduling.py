@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kaito.api.claims import GPU
 from kaito.api.resources import Object
-from kaito.embedded.knative.revision import GPU, gpus_of
+from kaito.embedded.knative.revision import gpus_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _holds(expression: Object, values: Mapping[str, str]) -> bool:
         case "DoesNotExist":
             return value is None
         case "Gt":
-            return value is not None and value.isdigit() and int(value) > int(wanted[0])
+            return value is not None and value.isdecimal() and int(value) > int(wanted[0])
         case "Lt":
-            return value is not None and value.isdigit() and int(value) < int(wanted[0])
+            return value is not None and value.isdecimal() and int(value) < int(wanted[0])
     return False

@@ -20,16 +20,18 @@ from kaito.embedded.knative.admission import refusals, unsupported
 from kaito.embedded.knative.cluster import Cluster
 from kaito.embedded.knative.host import Host
 from kaito.embedded.knative.replica import Phase, Replica
-from kaito.embedded.knative.revision import PodFailure, Revision
+from kaito.embedded.knative.revision import PodFailure, Revision, internal_error
 from kaito.embedded.knative.route import Backend, NotReadyInTime, ServiceFailed, UnknownRoute
 from kaito.embedded.knative.scheduling import Unschedulable
-from kaito.embedded.knative.schema import malformed
+from kaito.embedded.knative.schema import malformed, without_nulls
 from kaito.embedded.knative.status import Progress, service_status
 from kaito.runtime.kube import Conflict, KubeError
 
 MANAGER = "kaito-embedded-knative"
 #: Seconds until a status that could not be written is tried again.
 WRITE_AGAIN = 1.0
+#: Seconds until what failed in a way that nobody foresaw is tried again.
+LOOK_AGAIN = 30.0
 
 log = structlog.get_logger()
 
@@ -49,7 +51,7 @@ class LocalService:
         self.uid: str = service["metadata"]["uid"]
         self.namespace: str = service["metadata"]["namespace"]
         self.name: str = service["metadata"]["name"]
-        self._service, self._written = service, service.get("status") or {}
+        self._service, self._written = without_nulls(service), service.get("status") or {}
         self._url, self._host, self._cluster, self._client, self._on_change = url, host, cluster, client, on_change
         self._latest: Revision | None = None
         self._routed: Revision | None = None
@@ -85,7 +87,7 @@ class LocalService:
         with self._lock:
             if service["metadata"].get("generation") == self._service["metadata"].get("generation"):
                 return
-            self._service = service
+            self._service = without_nulls(service)
         self.wake()
 
     def end(self) -> None:
@@ -162,14 +164,24 @@ class LocalService:
                 if self._ended:
                     return
                 now = time.monotonic()
-                self._reconcile(now)
-                progress, state, pause = self._progress(), self._describe(), self._next_look(now)
+                pause = self._look(now)
+                progress, state = self._progress(), self._describe()
                 self._lock.notify_all()
             if state != self._state:
                 self._state = state
                 self._on_change(self.namespace, self.name, state)
             if not self._write(progress):
                 pause = min(pause or WRITE_AGAIN, WRITE_AGAIN)
+
+    def _look(self, now: float) -> float | None:
+        """Decide and start what is decided; returns the seconds until the next look, None for no need of one."""
+        try:
+            self._reconcile(now)
+        except Exception as error:  # or its thread ends, and its status says what once was, for ever
+            self._refusal = internal_error(error)
+            log.exception("service failed", service=self.name, namespace=self.namespace)
+            return LOOK_AGAIN
+        return self._next_look(now)
 
     def _reconcile(self, now: float) -> None:
         self._admit()
@@ -203,7 +215,8 @@ class LocalService:
     def _revision_name(self) -> str:
         """Numbered on; after a restart of the platform, the spec that the last status speaks of keeps its number."""
         last = self._latest.name if self._latest else self._written.get("latestCreatedRevisionName", "")
-        number = int(last.rpartition("-")[2]) if last else 0
+        digits = last.rpartition("-")[2]
+        number = int(digits) if digits.isdecimal() else 0
         known = self._written.get("observedGeneration") == self._service["metadata"].get("generation")
         same = self._latest is None and number > 0 and known
         return f"{self.name}-{number if same else number + 1:05}"

@@ -256,3 +256,23 @@ def test_a_program_that_ends_is_named_with_its_last_words(tmp_path: Path) -> Non
 def listening(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("name", ["etcd", "kube-apiserver", "kube-controller-manager"])
+def test_what_ends_is_started_again(control_plane: ControlPlane, kube: Kube, namespace: str, name: str) -> None:
+    before = control_plane._running[name].process
+    before.kill()
+    until(lambda: control_plane._running[name].process.pid != before.pid)
+
+    def collects() -> bool:
+        """The API serves, and the garbage collector behind it works."""
+        try:
+            owner = kube.apply(named(CONFIG_MAP, f"owner-{name}", namespace), manager=MANAGER)
+            kube.apply(owned_by(owner, f"child-{name}"), manager=MANAGER)
+            kube.delete(CONFIG_MAP, f"owner-{name}", namespace)
+        except KubeError:
+            return False
+        return True
+
+    until(collects, 60)
+    until(lambda: kube.get(CONFIG_MAP, f"child-{name}", namespace) is None, 60)

@@ -53,13 +53,26 @@ def until(look: Callable[[], T | None], seconds: float = 30) -> T:
 
 
 @dataclass
+class LocalImages:
+    """The images that a test says are on this machine."""
+
+    here: dict[str, Path] = field(default_factory=dict)
+
+    def resolve(self, image: str) -> Path | None:
+        return self.here.get(image)
+
+    def missing(self, image: str) -> str:
+        return f"the weights image {image} is not here: bring it"
+
+
+@dataclass
 class Platform:
     """A runner and its proxy, and a namespace to use them in."""
 
     kube: Kube
     namespace: str
     proxy: FrontProxy
-    images: dict[str, Path] = field(default_factory=dict)
+    images: LocalImages = field(default_factory=lambda: LocalImages())
     said: list[str] = field(default_factory=list)
 
     def apply(self, name: str, annotations: dict[str, str] | None = None, **changes: Any) -> None:
@@ -120,7 +133,7 @@ def platform(control_plane: ControlPlane, kube: Kube, tmp_path: Path) -> Iterato
         processes=ProcessTable(tmp_path),
         directory=tmp_path / "pods",
         route_port=platform.proxy.port,
-        resolve_image=lambda reference: platform.images.get(reference),
+        images=platform.images,
         on_change=lambda namespace, name, state: platform.said.append(f"{name}: {state}"),
     )
     platform.proxy.start(runner)
@@ -229,7 +242,7 @@ def test_requests_wait_for_readiness_and_not_for_ever(platform: Platform) -> Non
 def test_volumes_and_variables(platform: Platform, tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "model.gguf").write_text("weights")
-    platform.images["tests/weights:1"] = tmp_path / "weights"
+    platform.images.here["tests/weights:1"] = tmp_path / "weights"
     platform.add(CONFIG_MAP, "settings", data={"a.yaml": "a: 1", "NAME": "value"})
     platform.add(SECRET, "hidden", stringData={"password": "pass"})
     platform.apply(

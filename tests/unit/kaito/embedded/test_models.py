@@ -221,7 +221,7 @@ def test_what_is_not_right_is_not_published(tmp_path: Path, package: Path, fault
 def test_an_image_that_is_not_there_is_explained(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     assert store.resolve("kaito-falcon-7b:0.1.0") is None
-    assert "it can have kaito/smollm2-135m-instruct:0.1.0" in store.missing("kaito-falcon-7b:0.1.0")
+    assert "use the preset smollm2-135m-instruct, which runs here" in store.missing("kaito-falcon-7b:0.1.0")
     assert store.resolve(SMOLLM2.image) is None
     assert "run python -m kaito.embedded.models" in store.missing(SMOLLM2.image)
 

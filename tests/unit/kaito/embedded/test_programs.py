@@ -84,8 +84,8 @@ def test_assets_come_before_the_path_and_the_cache_before_a_build(
 ) -> None:
     runs = go()
     etcd = executable(tmp_path / "assets" / "etcd")
-    executable(programs.ETCD.cached)
-    apiserver = executable(programs.KUBE_APISERVER.cached)
+    executable(programs.ETCD.built)
+    apiserver = executable(programs.KUBE_APISERVER.built)
     kubectl = executable(tmp_path / "tools" / "kubectl")
     executable(tmp_path / "tools" / "kube-apiserver")
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(etcd.parent))
@@ -93,7 +93,7 @@ def test_assets_come_before_the_path_and_the_cache_before_a_build(
     assert found.etcd == etcd
     assert found.kube_apiserver == apiserver, "a kube-apiserver on the PATH is not asked"
     assert found.kubectl == kubectl
-    assert found.kube_controller_manager == programs.KUBE_CONTROLLER_MANAGER.cached
+    assert found.kube_controller_manager == programs.KUBE_CONTROLLER_MANAGER.built
     assert len(runs.read_text().splitlines()) == 1
 
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_run_is_not_there(
     go()
     executable(tmp_path / "assets" / "etcd").chmod(0o644)
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
-    assert programs.prepare().etcd == programs.ETCD.cached
+    assert programs.prepare().etcd == programs.ETCD.built
 
 
 def test_built_once_for_two_setups_at_once(go: Callable[..., Path]) -> None:
@@ -129,7 +129,7 @@ def test_a_failed_build_shows_its_log_and_a_way_out(go: Callable[..., Path]) -> 
     go(fails="yes")
     with pytest.raises(gobuild.BuildError, match=r"(?s)no such host.*KUBEBUILDER_ASSETS"):
         programs.prepare()
-    assert not programs.ETCD.cached.exists()
+    assert not programs.ETCD.built.exists()
     go()
     assert programs.prepare().etcd.exists(), "and the next try starts clean"
 
@@ -205,13 +205,14 @@ def test_one_download_serves_all_kubernetes_programs(
 ) -> None:
     runs, body = go(), tarball(MEMBERS)
     url, asked = serve(body)
-    use(monkeypatch, release.Archive(url, hashlib.sha512(body).hexdigest()))
+    use(monkeypatch, release.Archive("v0.0.0", url, hashlib.sha512(body).hexdigest()))
     found = programs.prepare()
     assert [path.read_text().split()[-1] for path in (found.kube_apiserver, found.kubectl)] == [
         "kube-apiserver",
         "kubectl",
     ]
     assert os.access(found.kube_controller_manager, os.X_OK)
+    assert "v0.0.0" in str(found.kube_apiserver), "the place says which version it is"
     assert asked == ["archive", "moved"]
     assert len(runs.read_text().splitlines()) == 1, "only etcd was built"
     assert not (found.kubectl.parent / "kubelet").exists()
@@ -231,7 +232,7 @@ def test_an_archive_that_is_not_the_one_is_not_used(
 ) -> None:
     runs, body, said = go(), tarball(members), list[str]()
     url, asked = serve(body)
-    use(monkeypatch, release.Archive(url, checksum or hashlib.sha512(body).hexdigest()))
+    use(monkeypatch, release.Archive("v0.0.0", url, checksum or hashlib.sha512(body).hexdigest()))
     programs.prepare(lambda _, what: said.append(what))
     assert any(reason in what for what in said)
     assert len(runs.read_text().splitlines()) == len(programs.ALL)
@@ -242,8 +243,8 @@ def test_a_network_that_says_no_is_passed_over(monkeypatch: pytest.MonkeyPatch, 
     go()
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound and not listening: refused
-        use(monkeypatch, release.Archive(f"http://127.0.0.1:{nobody.getsockname()[1]}/archive", "0" * 128))
-        assert programs.prepare().kube_apiserver == programs.KUBE_APISERVER.cached
+        use(monkeypatch, release.Archive("v0.0.0", f"http://127.0.0.1:{nobody.getsockname()[1]}/archive", "0" * 128))
+        assert programs.prepare().kube_apiserver == programs.KUBE_APISERVER.built
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

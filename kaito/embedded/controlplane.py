@@ -110,12 +110,14 @@ class ControlPlane:
         """Between choosing a port and listening on it another process may take it: then others are chosen."""
         for tries_left in reversed(range(_PORT_TRIES)):
             try:
-                return self._start(progress, before_controllers)
+                self._start(progress, before_controllers)
             except ControlPlaneError as error:
                 if tries_left == 0 or _PORT_TAKEN not in str(error):
                     raise
                 self._end_all()
                 (self._directory / "ports.json").unlink(missing_ok=True)
+            else:
+                return
 
     def _end_all(self) -> None:
         # Etcd last: the others would spend their end on looking for it.

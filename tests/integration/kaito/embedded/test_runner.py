@@ -62,7 +62,7 @@ class LocalImages:
         return self.here.get(image)
 
     def missing(self, image: str) -> str:
-        return f"the weights image {image} is not here: bring it"
+        return f"the weights image {image} is not here: use the preset smollm2-135m-instruct"
 
 
 @dataclass

@@ -72,6 +72,7 @@ class Platform:
     kube: Kube
     namespace: str
     proxy: FrontProxy
+    gpu_device: Path
     images: LocalImages = field(default_factory=lambda: LocalImages())
     said: list[str] = field(default_factory=list)
 
@@ -114,6 +115,18 @@ class Platform:
     def failed(self, name: str) -> Object:
         return until(lambda: c if (c := self.condition(name))["status"] == "False" else None)
 
+    def make_ready(self, gpu_node: Object) -> None:
+        """Give this Node one GPU and the label of its name, and take the taint that the API server gave it."""
+        name = gpu_node["metadata"]["name"]
+        ready = {"type": "Ready", "status": "True", "reason": "Tests", "message": "tests"}
+        gpu_node["status"] = {"allocatable": {"nvidia.com/gpu": "1"}, "conditions": [ready]}
+        self.kube.apply(gpu_node, manager="tests-status", subresource="status")
+        labels = {"kubernetes.io/hostname": name}
+        not_ready = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+        for taints in ([not_ready], []):  # the API server gave the taint: take it over, then away
+            edited = {"metadata": {"name": name, "labels": labels}, "spec": {"taints": taints}}
+            self.kube.apply({"apiVersion": "v1", "kind": "Node", **edited}, manager=MANAGER)
+
     def get(self, name: str, path: str = "/") -> httpx.Response:
         host = f"{name}.{self.namespace}.localhost:{self.proxy.port}"
         return httpx.get(f"http://127.0.0.1:{self.proxy.port}{path}", headers={"Host": host}, timeout=30)
@@ -126,7 +139,7 @@ class Platform:
 def platform(control_plane: ControlPlane, kube: Kube, tmp_path: Path) -> Iterator[Platform]:
     namespace = f"test-{secrets.token_hex(4)}"
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, manager=MANAGER)
-    platform = Platform(kube, namespace, FrontProxy())
+    platform = Platform(kube, namespace, FrontProxy(), tmp_path / "gpu")
     runner = Runner(
         kube,
         kubeconfig=control_plane.kubeconfig,
@@ -134,6 +147,7 @@ def platform(control_plane: ControlPlane, kube: Kube, tmp_path: Path) -> Iterato
         directory=tmp_path / "pods",
         route_port=platform.proxy.port,
         images=platform.images,
+        gpu_device=platform.gpu_device,
         on_change=lambda namespace, name, state: platform.said.append(f"{name}: {state}"),
     )
     platform.proxy.start(runner)
@@ -291,24 +305,59 @@ def test_weights_and_a_gpu_that_are_not_here(platform: Platform) -> None:
     )
     assert "untolerated taint {node.kubernetes.io/not-ready: }" in platform.failed("phi")["message"]
 
-    ready = {"type": "Ready", "status": "True", "reason": "Tests", "message": "tests"}
-    node["status"] = {"allocatable": {"nvidia.com/gpu": "1"}, "conditions": [ready]}
-    platform.kube.apply(node, manager="tests-status", subresource="status")
-    labels = {"kubernetes.io/hostname": platform.namespace}
-    spec = {"taints": [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]}
-    for taints in (spec["taints"], []):  # the API server gave the taint: take it over, then away
-        edited = {"metadata": {"name": platform.namespace, "labels": labels}, "spec": {"taints": taints}}
-        platform.kube.apply({"apiVersion": "v1", "kind": "Node", **edited}, manager=MANAGER)
+    platform.make_ready(node)
 
     def says(*words: str) -> bool:
         message = platform.failed("phi")["message"]
         return all(word in message for word in words)
 
-    missing = ["weights image tests/phi:1 is not here", "smollm2-135m-instruct"]
-    gpu = [] if Path("/dev/nvidiactl").exists() else ["no NVIDIA GPU"]
-    until(lambda: says(*missing, *gpu))
+    until(lambda: says("weights image tests/phi:1 is not here", "smollm2-135m-instruct", "no NVIDIA GPU here"))
     platform.kube.delete(NODE, platform.namespace)
     until(lambda: says("no nodes available") or says("nodes are available"))
+
+
+def test_a_gpu_that_is_free_again_goes_to_who_waits(platform: Platform) -> None:
+    platform.gpu_device.touch()
+    node: Object = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": platform.namespace}, "spec": {}}
+    platform.kube.apply(node, manager=MANAGER)
+    platform.make_ready(node)
+    # It takes half a second to end, in which the next one is told that there is no GPU.
+    late = "import os, signal, threading; end = lambda *_: threading.Timer(0.5, os._exit, [0]).start()"
+    slow = f"{late}; signal.signal(signal.SIGTERM, end)\n{SERVER}"
+    wanted: dict[str, Any] = {
+        "command": ["python", "-c", slow],
+        "nodeSelector": {"kubernetes.io/hostname": platform.namespace},
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+    }
+    platform.apply("web", **wanted)
+    platform.ready("web")
+    platform.kube.delete(KNATIVE_SERVICE, "web", platform.namespace)
+    platform.apply("web", **wanted)
+    assert "Insufficient nvidia.com/gpu" in platform.failed("web")["message"]
+    platform.ready("web")
+    platform.kube.delete(NODE, platform.namespace)
+
+
+@pytest.mark.parametrize(
+    "place", ["kaito.embedded.knative.service.refusals", "kaito.embedded.knative.pod.mounts.mount"]
+)
+def test_what_nobody_foresaw_is_said_and_tried_again(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def surprise(*_: object) -> list[str]:
+        raise KeyError("of all things")
+
+    platform.apply("other")
+    platform.ready("other")
+    with monkeypatch.context() as patch:
+        patch.setattr(place, surprise)
+        platform.apply("web")
+        condition = platform.failed("web")
+        assert "InternalError" in f"{condition} {platform.said}"
+        assert "KeyError: 'of all things'" in condition["message"]
+    platform.apply("web", env=[{"name": "VERSION", "value": "2"}])
+    platform.ready("web")
+    assert platform.get("other").status_code == 200
 
 
 def test_what_knative_refuses_is_refused(platform: Platform) -> None:

@@ -216,6 +216,23 @@ def test_one_download_serves_all_kubernetes_programs(
     assert asked == ["archive", "moved"]
     assert len(runs.read_text().splitlines()) == 1, "only etcd was built"
     assert not (found.kubectl.parent / "kubelet").exists()
+    assert programs.prepare() == found, "from the cache"
+    assert asked == ["archive", "moved"]
+
+
+def test_another_pin_is_downloaded_anew(
+    monkeypatch: pytest.MonkeyPatch, go: Callable[..., Path], serve: Callable[[bytes], tuple[str, list[str]]]
+) -> None:
+    go()
+    found = []
+    for version, members in (("v1.2.3", MEMBERS), ("v1.2.4", (*MEMBERS, "more")), ("v1.2.4", (*MEMBERS, "other"))):
+        body = tarball(members)
+        url, asked = serve(body)
+        use(monkeypatch, release.Archive(version, url, hashlib.sha512(body).hexdigest()))
+        found.append(programs.prepare().kubectl)
+        assert asked == ["archive", "moved"]
+        assert version in found[-1].parent.name
+    assert len(set(found)) == 3
 
 
 @pytest.mark.parametrize(
@@ -253,6 +270,8 @@ def test_the_pinned_checksums_are_whole(monkeypatch: pytest.MonkeyPatch, machine
     archive = release.KUBERNETES["linux", machine]
     assert len(bytes.fromhex(archive.sha512)) == 64
     assert archive.url.startswith("https://")
+    assert f"/{archive.version}/" in archive.url
+    assert archive.version in programs.KUBECTL.unpacked(archive).parent.name
 
 
 def test_a_lock_names_its_holder(tmp_path: Path) -> None:

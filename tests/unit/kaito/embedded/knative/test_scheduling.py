@@ -129,9 +129,13 @@ def test_no_gpu_is_given_twice(capacities: list[int], asked: list[int]) -> None:
 
 
 def test_a_released_gpu_is_given_again() -> None:
-    cluster = Cluster()
+    released: list[bool] = []
+    cluster = Cluster(lambda: released.append(True))
     cluster.replace([node("n", gpus=1)])
     assert cluster.bind("first", spec(1), 1) == "n"
     assert isinstance(cluster.bind("second", spec(1), 1), Unschedulable)
+    cluster.release("nobody")
+    assert released == []
     cluster.release("first")
+    assert released == [True]
     assert cluster.bind("second", spec(1), 1) == "n"

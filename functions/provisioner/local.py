@@ -12,7 +12,7 @@ from functions.provisioner.observed import LABEL_CLAIM
 from kaito.api.claims import GPU, Claim
 from kaito.api.conditions import rfc3339
 from kaito.api.resources import NODE, Object
-from kaito.api.status import identity
+from kaito.api.status import controller_reference
 from presets import Sku
 
 PODS = "110"
@@ -34,9 +34,8 @@ def capacity(claim: Claim, sku: Sku) -> dict[str, str]:
     }
 
 
-def node(claim: Claim, obj: Object) -> Object:
+def node(claim: Claim) -> Object:
     """The Node as its kubelet would register it: labels and taints of the claim, owned by it."""
-    owner = identity(obj)
     return {
         "apiVersion": NODE.api_version,
         "kind": NODE.kind,
@@ -50,16 +49,7 @@ def node(claim: Claim, obj: Object) -> Object:
                 "kubernetes.io/arch": "amd64",
                 "karpenter.sh/registered": "true",
             },
-            "ownerReferences": [
-                {
-                    "apiVersion": owner["apiVersion"],
-                    "kind": owner["kind"],
-                    "name": claim.metadata.name,
-                    "uid": claim.metadata.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [controller_reference(claim.kind, claim.metadata)],
         },
         "spec": {
             "providerID": provider_id(claim),

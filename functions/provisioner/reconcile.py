@@ -9,12 +9,13 @@ from functions.provisioner import local
 from functions.provisioner.observed import Observed
 from functions.provisioner.settings import Settings
 from kaito.api.claims import GPU, TERMINATION_FINALIZER, Claim
-from kaito.api.conditions import conditions_of, obstacle, parse_time, settle
+from kaito.api.conditions import obstacle, parse_time
 from kaito.api.meta import Condition, ConditionStatus
+from kaito.api.nodes import gpus, is_ready
 from kaito.api.resources import NODE, Object
-from kaito.api.status import identity, same_status, transitions
 from kaito.api.workspace import LABEL_WORKSPACE
 from kaito.runtime.plan import Apply, Delete, Effect, Plan, finalizer, holds
+from kaito.runtime.report import report
 from presets import Catalogue, Sku
 
 NAME = "kaito-provisioner"
@@ -42,7 +43,7 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     remaining = (since + timedelta(seconds=settings.boot_seconds) - now).total_seconds()
     registered = _registered(claim, observed.nodes)
     if remaining <= 0 or observed.nodes:
-        effects += _boot(obj, claim, sku, observed.nodes, now)
+        effects += _boot(claim, sku, observed.nodes, now)
     initialized = _initialized(claim, sku, observed.nodes, registered)
     facts: Object = {"providerID": local.provider_id(claim), "capacity": local.capacity(claim, sku)}
     if registered.status == "True":
@@ -67,16 +68,16 @@ def refused(observed: Observed, message: str, now: datetime) -> Plan:
     return Plan(_status(obj, claim, (*stages[:-1], failed), kept, now), settled=False)
 
 
-def _boot(obj: Object, claim: Claim, sku: Sku, nodes: Sequence[Object], now: datetime) -> Iterator[Effect]:
+def _boot(claim: Claim, sku: Sku, nodes: Sequence[Object], now: datetime) -> Iterator[Effect]:
     """What the local cloud's kubelet would write next: the Node, its status, and that it may be used."""
     if not nodes:
-        yield Apply(local.node(claim, obj), "it has booted")
+        yield Apply(local.node(claim), "it has booted")
     if len(nodes) <= 1 and not any(local.reported(node) for node in nodes):
         yield Apply(local.node_status(claim, sku, now), "its kubelet reports", subresource="status")
     elif len(nodes) == 1 and local.tainted(nodes[0]):
-        yield Apply(local.node(claim, obj), "it is Ready, so its not-ready taint goes")
+        yield Apply(local.node(claim), "it is Ready, so its not-ready taint goes")
     elif len(nodes) == 1 and not holds(claim.metadata.labels, nodes[0]["metadata"].get("labels")):
-        yield Apply(local.node(claim, obj), "it lost labels of its claim")
+        yield Apply(local.node(claim), "it lost labels of its claim")
 
 
 def _sku(claim: Claim, catalogue: Catalogue) -> Sku | None:
@@ -102,10 +103,9 @@ def _initialized(claim: Claim, sku: Sku, nodes: Sequence[Object], registered: Co
     if registered.status != "True":
         return _condition(claim, 2, "Unknown", "AwaitingRegistration", "the node has not registered yet")
     node = nodes[0]
-    status = node.get("status") or {}
-    if not any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()):
+    if not is_ready(node):
         return _condition(claim, 2, "Unknown", "NodeNotReady", f"node {node['metadata']['name']} is not Ready")
-    if int((status.get("allocatable") or {}).get(GPU, 0)) < sku.gpus:
+    if gpus(node) < sku.gpus:
         return _condition(claim, 2, "Unknown", "ResourceNotRegistered", f"the node does not offer {sku.gpus} {GPU} yet")
     if local.tainted(node):
         return _condition(claim, 2, "Unknown", "EphemeralTaints", f"node {node['metadata']['name']} is still tainted")
@@ -126,7 +126,6 @@ def _terminate(obj: Object, claim: Claim, nodes: Sequence[Object]) -> Plan:
 
 def _status(obj: Object, claim: Claim, found: Sequence[Condition], facts: Object, now: datetime) -> tuple[Effect, ...]:
     """The stages and what they add up to, with the Events of their transitions; nothing where it is said already."""
-    before = conditions_of(obj)
     worst = obstacle(found)
     meaning: tuple[ConditionStatus, str, str] = (
         (worst.status, worst.reason, worst.message) if worst else ("True", "Ready", found[-1].message)
@@ -138,15 +137,7 @@ def _status(obj: Object, claim: Claim, found: Sequence[Condition], facts: Object
         message=meaning[2],
         observed_generation=claim.metadata.generation,
     )
-    all_found = (*found, ready)
-    status = {**facts, "conditions": settle(all_found, before, now)}
-    if same_status(status, obj.get("status")):
-        return ()
-    gist = ", ".join(f"{condition.type}={condition.status}" for condition in all_found)
-    return (
-        *(Apply(event, event["reason"]) for event in transitions(obj, before, found, NAME, now)),
-        Apply({**identity(obj), "status": status}, gist, subresource="status"),
-    )
+    return report(obj, (*found, ready), facts, told=found, function=NAME, now=now)
 
 
 def _condition(claim: Claim, stage: int, status: ConditionStatus, reason: str, message: str) -> Condition:

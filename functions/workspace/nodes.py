@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kaito.api.claims import GPU, INSTANCE_TYPE, Claim, NodeRequest
+from kaito.api.nodes import gpus, is_ready
 from kaito.api.resources import Object
 from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
 from presets import Sku
@@ -63,18 +64,18 @@ def choose(workspace: Workspace, sku: Sku, disk: str, claims: Sequence[Object], 
 def lack(node: Object, workspace: Workspace, sku: Sku) -> str | None:
     """Why this node, which has the labels, does not count yet; None if it does."""
     resource = workspace.resource
-    meta, status = node["metadata"], node.get("status") or {}
+    meta = node["metadata"]
     instance_type = meta.get("labels", {}).get(INSTANCE_TYPE)
     preferred = meta["name"] in resource.preferred_nodes
     if meta.get("deletionTimestamp"):
         return "is being deleted"
     if instance_type != resource.instance_type and not preferred:
         return f"has instance type {instance_type}, not {resource.instance_type}"
-    if not any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()):
+    if not is_ready(node):
         return "is not Ready"
     if taint := next((t["key"] for t in node.get("spec", {}).get("taints") or () if _passing(t)), None):
         return f"is still tainted {taint}"
-    if int((status.get("allocatable") or {}).get(GPU, 0)) < sku.gpus:
+    if gpus(node) < sku.gpus:
         return f"does not offer {sku.gpus} {GPU} yet: the device plugin has not reported its GPUs"
     return None
 

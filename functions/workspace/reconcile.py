@@ -12,12 +12,12 @@ from functions.workspace.render import APPLIED_HASH, inference_service
 from functions.workspace.settings import Settings
 from functions.workspace.status import Refusal, conditions, deleting, impossible, url, write_refused
 from kaito.api.claims import render_claim
-from kaito.api.conditions import conditions_of, settle
+from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition
 from kaito.api.resources import Kind, Object
-from kaito.api.status import identity, same_status, transitions
 from kaito.api.workspace import FINALIZER, Workspace
 from kaito.runtime.plan import Apply, Delete, Effect, Plan, finalizer, holds
+from kaito.runtime.report import report
 from presets import Catalogue, ModelPreset, Sku, shortfall
 
 NAME = "kaito-workspace"
@@ -33,22 +33,22 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     workspace = Workspace.model_validate(obj)
     if workspace.metadata.deletion_timestamp:
         return _delete(obj, workspace, observed, now)
-    effects: list[Effect] = []
     needs = _needs(workspace, catalogue, observed.service)
     if isinstance(needs, Refusal):
         found = impossible(workspace, needs)
-        return Plan((*_status(obj, found, {"state": "Failed"}, now),))
+        return Plan(_status(obj, found, {"state": "Failed"}, now))
     model, sku = needs
     nodes = choose(workspace, sku, model.disk, observed.claims, observed.nodes)
-    effects += finalizer(obj, FINALIZER, present=True, why="its nodes must go with it")
+    effects: list[Effect] = [*finalizer(obj, FINALIZER, present=True, why="its nodes must go with it")]
     effects += (
         Apply(render_claim(request, settings.claim_kind), f"{workspace.resource.count} nodes wanted")
         for request in nodes.missing
     )
     wanted = inference_service(workspace, model, sku, settings.serving_image)
-    if len(nodes.ready) == workspace.resource.count:
-        effects += _apply_service(wanted, observed.service)
     service = observed.service if _current(wanted, observed.service) else None
+    if service is None and len(nodes.ready) == workspace.resource.count:
+        why = "it differs from what the Workspace says" if observed.service else "the nodes are ready"
+        effects.append(Apply(wanted, why))
     found = conditions(workspace, settings.claim_kind.kind, nodes, service)
     effects += _status(obj, found, _facts(nodes, service, found), now)
     return Plan(tuple(effects), settled=all(condition.status != "Unknown" for condition in found))
@@ -60,7 +60,7 @@ def refused(observed: Observed, message: str, now: datetime) -> Plan:
     if obj is None:
         return Plan(settled=False)
     found = write_refused(Workspace.model_validate(obj), conditions_of(obj), message)
-    return Plan(tuple(_status(obj, found, {"state": "Failed"}, now)), settled=False)
+    return Plan(_status(obj, found, {"state": "Failed"}, now), settled=False)
 
 
 def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -> tuple[ModelPreset, Sku] | Refusal:
@@ -69,9 +69,8 @@ def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -
         return Refusal("TuningNotInstalled", "this release has no tuning function: use inference")
     if workspace.inference is None or workspace.inference.preset is None:
         return Refusal("TemplateNotSupported", "this release serves presets only: use inference.preset")
-    inference = workspace.inference
-    if inference.adapters or inference.config:
-        what = "adapters" if inference.adapters else "config"
+    if workspace.inference.adapters or workspace.inference.config:
+        what = "adapters" if workspace.inference.adapters else "config"
         return Refusal("NotSupported", f"this release serves presets as they are: leave out inference.{what}")
     preset, instance_type = workspace.inference.preset, workspace.resource.instance_type
     model = catalogue.model(preset.name)
@@ -109,14 +108,6 @@ def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -
     return Refusal("InsufficientGPUs", f"{lacking}: {enough.name} would do. {ANEW}" if enough else f"{lacking}. {ANEW}")
 
 
-def _apply_service(wanted: Object, found: Object | None) -> list[Effect]:
-    if found is None:
-        return [Apply(wanted, "the nodes are ready")]
-    if _current(wanted, found):
-        return []
-    return [Apply(wanted, "it differs from what the Workspace says")]
-
-
 def _current(wanted: Object, found: Object | None) -> bool:
     """Is the Service the one we want, with nothing of it changed by others?"""
     if found is None:
@@ -137,25 +128,12 @@ def _facts(nodes: Nodes, service: Object | None, found: Sequence[Condition]) -> 
     return facts
 
 
-def _status(obj: Object, found: Sequence[Condition], facts: Object, now: datetime) -> list[Effect]:
+def _status(obj: Object, found: Sequence[Condition], facts: Object, now: datetime) -> tuple[Effect, ...]:
     """The status write and the Events of its transitions; nothing where the status says it all already."""
-    before = conditions_of(obj)
-    status = {
-        **facts,
-        "observedGeneration": obj["metadata"].get("generation", 0),
-        "conditions": settle(found, before, now),
-    }
-    if same_status(status, obj.get("status")):
-        return []
+    facts = {**facts, "observedGeneration": obj["metadata"].get("generation", 0)}
     # What the sums of the others would only repeat is not told again; that it is all ready is.
     told = [c for c in found if c.type != "WorkspaceSucceeded" and (c.type != "WorkspaceReady" or c.status == "True")]
-    # The Events first: they are found by comparing with the status, so after it they would be lost by a crash.
-    effects: list[Effect] = [Apply(event, event["reason"]) for event in transitions(obj, before, told, NAME, now)]
-    return [*effects, Apply({**identity(obj), "status": status}, _gist(found), subresource="status")]
-
-
-def _gist(found: Sequence[Condition]) -> str:
-    return ", ".join(f"{condition.type}={condition.status}" for condition in found)
+    return report(obj, found, facts, told=told, function=NAME, now=now)
 
 
 def _delete(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -> Plan:
@@ -163,12 +141,11 @@ def _delete(obj: Object, workspace: Workspace, observed: Observed, now: datetime
     if FINALIZER not in workspace.metadata.finalizers:
         return Plan()
     owned = [child for child in (observed.service, *observed.claims) if child is not None and _ours(child, workspace)]
-    effects: list[Effect] = list(_deletes(owned))
     if not owned:
-        return Plan((*effects, *finalizer(obj, FINALIZER, present=False, why="everything of it is gone")))
+        return Plan(finalizer(obj, FINALIZER, present=False, why="everything of it is gone"))
     left = [f"{child['kind']} {child['metadata']['name']}" for child in owned]
-    effects += _status(obj, deleting(workspace, left), {"state": "Deleting"}, now)
-    return Plan(tuple(effects), settled=False)
+    said = _status(obj, deleting(workspace, left), {"state": "Deleting"}, now)
+    return Plan((*_deletes(owned), *said), settled=False)
 
 
 def _deletes(children: Iterable[Object]) -> Iterator[Delete]:

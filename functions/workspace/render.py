@@ -7,6 +7,7 @@ import json
 
 from kaito.api.claims import GPU
 from kaito.api.resources import KNATIVE_SERVICE, WORKSPACE, Object
+from kaito.api.status import controller_reference
 from kaito.api.workspace import ANNOTATION_SCALE_TO_ZERO, LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
 from presets import ModelPreset, Sku
 
@@ -58,16 +59,7 @@ def inference_service(workspace: Workspace, model: ModelPreset, sku: Sku, servin
             "name": meta.name,
             "namespace": meta.namespace,
             "labels": labels,
-            "ownerReferences": [
-                {
-                    "apiVersion": WORKSPACE.api_version,
-                    "kind": WORKSPACE.kind,
-                    "name": meta.name,
-                    "uid": meta.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [controller_reference(WORKSPACE, meta)],
         },
         "spec": {
             "template": {

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from kaito.api.conditions import rfc3339
-from kaito.api.meta import Condition
-from kaito.api.resources import Object
+from kaito.api.meta import Condition, ObjectMeta
+from kaito.api.resources import Kind, Object
 
 
 def identity(obj: Object) -> Object:
@@ -19,6 +19,18 @@ def identity(obj: Object) -> Object:
         "apiVersion": obj["apiVersion"],
         "kind": obj["kind"],
         "metadata": {key: meta[key] for key in keep if key in meta},
+    }
+
+
+def controller_reference(kind: Kind, meta: ObjectMeta) -> Object:
+    """The ownerReference of what an object alone controls, and what goes when it goes."""
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "name": meta.name,
+        "uid": meta.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
     }
 
 

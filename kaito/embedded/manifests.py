@@ -59,11 +59,6 @@ def install(kube: Kube, objects: Sequence[Object]) -> None:
     _apply_all(kube, [obj for obj in objects if Kind.of(obj) not in (CRD, NAMESPACE)])
 
 
-def load(path: Path) -> list[Object]:
-    """The objects in a YAML file."""
-    return [document for document in yaml.safe_load_all(path.read_text()) if document]
-
-
 def _apply_all(kube: Kube, objects: Sequence[Object]) -> None:
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(lambda obj: kube.apply(obj, manager=MANAGER), objects))

@@ -42,8 +42,8 @@ class User:
         argv = [str(self.platform.programs.kubectl), "--kubeconfig", str(self.platform.kubeconfig), *words]
         return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=60)
 
-    def apply(self, example: str, name: str | None = None) -> str:
-        obj = yaml.safe_load((CONFIG / "examples" / f"{example}.yaml").read_text())
+    def apply(self, of: str, name: str | None = None) -> str:
+        obj = example(of)
         if name:
             obj["metadata"]["name"] = name
             obj["resource"]["labelSelector"]["matchLabels"]["apps"] = name
@@ -96,6 +96,13 @@ def user(platform: Platform) -> Iterator[User]:
     user = User(platform)
     yield user
     user.delete_all()
+
+
+def example(name: str) -> Object:
+    """The Workspace in config/examples, for namespace default."""
+    manifest: Object = yaml.safe_load((CONFIG / "examples" / f"{name}.yaml").read_text())
+    manifest["metadata"]["namespace"] = "default"
+    return manifest
 
 
 def processes_of(directory: Path) -> dict[int, list[str]]:

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from kaito.api.resources import NODE, WORKSPACE
-from kaito.embedded import manifests
 from kaito.embedded.lock import holder
 from kaito.runtime.kube import Kube
-from tests.e2e.conftest import processes_of, until
+from tests.e2e.conftest import example, processes_of, until
 
 KAITO = [sys.executable, "-c", "from kaito.cli import main; main()"]
 
@@ -65,9 +64,7 @@ def up(tmp_path: Path) -> Iterator[Callable[[str], Terminal]]:
 
 def test_a_killed_platform_leaves_nothing_and_the_next_goes_on_where_it_was(up: Callable[[str], Terminal]) -> None:
     first = up("here")
-    (example,) = manifests.load(manifests.CONFIG / "examples" / "phi-3-mini.yaml")
-    example["metadata"]["namespace"] = "default"
-    first.kube.apply(example, manager="user")
+    first.kube.apply(example("phi-3-mini"), manager="user")
     (node,) = until(lambda: first.kube.list(NODE).items, what="its node")
     assert any("kube-apiserver" in command[0] for command in first.running().values())
     os.kill(first.process.pid, signal.SIGKILL)
@@ -92,9 +89,7 @@ def test_a_killed_platform_leaves_nothing_and_the_next_goes_on_where_it_was(up: 
 
 def test_two_at_once_do_not_disturb_each_other(up: Callable[[str], Terminal], tmp_path: Path) -> None:
     one, two = up("one"), up("two")
-    (example,) = manifests.load(manifests.CONFIG / "examples" / "phi-3-mini.yaml")
-    example["metadata"]["namespace"] = "default"
-    one.kube.apply(example, manager="user")
+    one.kube.apply(example("phi-3-mini"), manager="user")
     until(lambda: one.kube.list(NODE).items, what="its node")
     assert two.kube.list(NODE).items == ()
     assert two.kube.list(WORKSPACE).items == ()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kaito.api.claims import GPU
+from kaito.api.nodes import gpus, is_ready
 from kaito.api.resources import Object
 from kaito.embedded.knative.revision import gpus_of
 
@@ -51,8 +52,7 @@ def _misfit(spec: Object, node: Object, used_gpus: Mapping[str, int]) -> str | N
     if not _selected(spec, node):
         return "node(s) didn't match Pod's node affinity/selector"
     name = node["metadata"]["name"]
-    allocatable = (node.get("status") or {}).get("allocatable") or {}
-    if gpus_of(spec) > int(allocatable.get(GPU, 0)) - used_gpus.get(name, 0):
+    if gpus_of(spec) > gpus(node) - used_gpus.get(name, 0):
         return f"Insufficient {GPU}"
     return None
 
@@ -64,9 +64,7 @@ def _taints(node: Object) -> list[Object]:
         for taint in (node.get("spec") or {}).get("taints") or ()
         if taint.get("effect") in ("NoSchedule", "NoExecute")
     ]
-    conditions = (node.get("status") or {}).get("conditions") or ()
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    if not ready and not any(taint["key"].startswith("node.kubernetes.io/") for taint in taints):
+    if not is_ready(node) and not any(taint["key"].startswith("node.kubernetes.io/") for taint in taints):
         taints.append({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})
     return taints
 

@@ -22,7 +22,9 @@ def parse_time(text: str) -> datetime:
 def conditions_of(obj: Mapping[str, Any]) -> dict[str, Condition]:
     """The conditions in an object's status, by type."""
     found = (obj.get("status") or {}).get("conditions") or ()
-    return {item["type"]: Condition.model_validate(item) for item in found}
+    # The API server itself writes null for a time that nobody gave: not set, like what is absent.
+    given = ({key: value for key, value in item.items() if value is not None} for item in found)
+    return {item["type"]: Condition.model_validate(item) for item in given}
 
 
 def obstacle(parts: Sequence[Condition]) -> Condition | None:

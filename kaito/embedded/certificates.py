@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,17 +34,19 @@ class Identity:
 
 
 #: File name → identity. The server certificate is the API server's and etcd's; etcd is its own client too.
-_IDENTITIES: Final = {
+IDENTITIES: Final = {
     "server": Identity("kaito-control-plane", server=True),
     "admin": Identity("kaito-admin", ("system:masters",)),
     "etcd-client": Identity("kube-apiserver-etcd-client"),
     "controller-manager": Identity("system:kube-controller-manager"),
 }
+#: The names of an API server on loopback.
+HOSTS: Final = ("localhost", "kubernetes.default.svc", "127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """Where the PEM files are. Names: server, admin, etcd-client, controller-manager."""
+    """Where the PEM files are, by the names of ``ensure``'s identities."""
 
     directory: Path
 
@@ -69,14 +72,22 @@ class Certificates:
         return self.directory / f"{name}.key"
 
 
-def ensure(directory: Path, now: datetime | None = None) -> Certificates:
-    """The PKI in ``directory``: the one there if it is whole and valid for a while yet, else a new one."""
+def ensure(
+    directory: Path,
+    now: datetime | None = None,
+    identities: Mapping[str, Identity] = IDENTITIES,
+    hosts: Sequence[str] = HOSTS,
+) -> Certificates:
+    """The PKI in ``directory``: the one there if it is whole and valid for a while yet, else a new one.
+
+    ``hosts``: the names and addresses that servers are reached by.
+    """
     now = now or datetime.now(UTC)
     certificates = Certificates(directory)
-    if not _usable(certificates, now):
+    if not _usable(certificates, identities, now):
         directory.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f"{directory.name}.", dir=directory.parent))  # mode 0700
-        _make(Certificates(fresh), now)
+        _make(Certificates(fresh), identities, hosts, now)
         if directory.exists():
             shutil.rmtree(directory)
         fresh.rename(directory)
@@ -113,7 +124,7 @@ def write_kubeconfig(path: Path, server: str, certificates: Certificates, user: 
     _write(path, yaml.safe_dump(config, sort_keys=False).encode())
 
 
-def _make(certificates: Certificates, now: datetime) -> None:
+def _make(certificates: Certificates, identities: Mapping[str, Identity], hosts: Sequence[str], now: datetime) -> None:
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = _name(Identity("kaito-embedded-ca"))
     ca = (
@@ -123,18 +134,14 @@ def _make(certificates: Certificates, now: datetime) -> None:
         .sign(ca_key, hashes.SHA256())
     )
     _write(certificates.ca, ca.public_bytes(serialization.Encoding.PEM))
-    for name, identity in _IDENTITIES.items():
+    for name, identity in identities.items():
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = _builder(_name(identity), ca_name, key.public_key(), ca_key.public_key(), now)
         if identity.server:
             usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
-            names = [
-                x509.DNSName("localhost"),
-                x509.DNSName("kubernetes.default.svc"),
-                x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")),
-            ]
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+            names = x509.SubjectAlternativeName([_host(host) for host in hosts])
+            builder = builder.add_extension(names, critical=False)
         certificate = (
             builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(key_cert_sign=False), critical=True)
@@ -148,7 +155,7 @@ def _make(certificates: Certificates, now: datetime) -> None:
     _write(certificates.service_account_verifier, _public_pem(signer))
 
 
-def _usable(certificates: Certificates, now: datetime) -> bool:
+def _usable(certificates: Certificates, identities: Mapping[str, Identity], now: datetime) -> bool:
     """Is every file there, of one piece, signed by this CA and valid for a while yet?"""
     with contextlib.suppress(OSError, ValueError, InvalidSignature):
         ca = x509.load_pem_x509_certificate(certificates.ca.read_bytes())
@@ -156,7 +163,7 @@ def _usable(certificates: Certificates, now: datetime) -> bool:
         verifier = serialization.load_pem_public_key(certificates.service_account_verifier.read_bytes())
         if signer.public_key() != verifier:
             return False
-        for name in _IDENTITIES:
+        for name in identities:
             certificate = x509.load_pem_x509_certificate(certificates.certificate(name).read_bytes())
             key = serialization.load_pem_private_key(certificates.key(name).read_bytes(), None)
             certificate.verify_directly_issued_by(ca)
@@ -192,6 +199,13 @@ def _builder(
 def _name(identity: Identity) -> x509.Name:
     organisations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in identity.groups]
     return x509.Name([*organisations, x509.NameAttribute(NameOID.COMMON_NAME, identity.user)])
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _key_usage(*, key_cert_sign: bool) -> x509.KeyUsage:

@@ -1,6 +1,6 @@
-"""A real Kubernetes control plane on loopback: etcd, kube-apiserver and kube-controller-manager as processes.
+"""A real Kubernetes control plane: etcd, kube-apiserver and kube-controller-manager as processes.
 
-All of it lives in one directory, so that what was killed goes on from there. There is no scheduler and no
+All of it lives in one directory, so that what was killed goes on from there. On loopback there is no scheduler and no
 kubelet: pods are not what the embedded platform runs.
 """
 
@@ -24,6 +24,7 @@ from kaito.embedded.error import EmbeddedError
 from kaito.embedded.lock import FileLock, LockHeldError
 from kaito.embedded.process import Process, ProcessTable
 from kaito.embedded.programs import Programs
+from kaito.embedded.site import LOOPBACK, Site
 from kaito.embedded.supervisor import Supervised
 from kaito.runtime.kube import Kube
 
@@ -35,18 +36,6 @@ _PORT_TRIES: Final = 3
 _PORT_TAKEN: Final = "address already in use"
 _READY_SECONDS: Final = 90.0
 _POLL_SECONDS: Final = 0.03
-
-#: What runs in the controller manager. Not node-lifecycle: no kubelet heartbeats for the embedded platform's
-#: Nodes. Not the workload controllers: their pods would wait for a scheduler for ever.
-_RUNNING_CONTROLLERS: Final = (
-    "clusterrole-aggregation-controller",
-    "garbage-collector-controller",
-    "namespace-controller",
-    "root-ca-certificate-publisher-controller",
-    "serviceaccount-controller",
-    "serviceaccount-token-controller",
-    "validatingadmissionpolicy-status-controller",
-)
 
 
 class ControlPlaneError(EmbeddedError):
@@ -60,9 +49,10 @@ class ControlPlane:
     stays there too, and its ports while nobody else has taken them.
     """
 
-    def __init__(self, directory: Path, programs: Programs) -> None:
+    def __init__(self, directory: Path, programs: Programs, site: Site = LOOPBACK) -> None:
         self._directory = directory
         self._programs = programs
+        self._site = site
         self._lock = FileLock(directory / "lock")
         self._pki = certificates.Certificates(directory / "certificates")
         self._ports: dict[str, int] = {}
@@ -102,6 +92,11 @@ class ControlPlane:
         self._running[_APISERVER].restart()
         self._wait(_APISERVER, self.kube().probe)
 
+    @property
+    def server(self) -> str:
+        """The API server's URL, once it has started."""
+        return self._url(_APISERVER)
+
     def kube(self) -> Kube:
         """A connection as the administrator."""
         return Kube.from_kubeconfig(self.kubeconfig)
@@ -129,11 +124,10 @@ class ControlPlane:
         self._table = ProcessTable(self._directory)
         if ended := self._table.end_leftovers():
             progress(f"ended {len(ended)} processes that a killed platform had left")
-        certificates.ensure(self._pki.directory)
+        certificates.ensure(self._pki.directory, identities=self._site.identities, hosts=self._site.hosts)
         self._ports = _ports(self._directory / "ports.json")
-        server = self._url(_APISERVER)
-        certificates.write_kubeconfig(self.kubeconfig, server, self._pki, "admin")
-        certificates.write_kubeconfig(self._controllers_kubeconfig, server, self._pki, "controller-manager")
+        certificates.write_kubeconfig(self.kubeconfig, self.server, self._pki, "admin")
+        certificates.write_kubeconfig(self._controllers_kubeconfig, self.server, self._pki, "controller-manager")
 
         progress("starting etcd and kube-apiserver")
         self._start_etcd()
@@ -183,11 +177,9 @@ class ControlPlane:
             _APISERVER,
             self._programs.kube_apiserver,
             {
-                "bind-address": "127.0.0.1",
-                "advertise-address": "127.0.0.1",
+                "bind-address": self._site.address,
+                "advertise-address": self._site.address,
                 "secure-port": self._ports[_APISERVER],
-                # The API server refuses loopback addresses in the endpoints of its own Service.
-                "endpoint-reconciler-type": "none",
                 "etcd-servers": self._url(_ETCD),
                 "etcd-cafile": pki.ca,
                 "etcd-certfile": pki.certificate("etcd-client"),
@@ -196,13 +188,13 @@ class ControlPlane:
                 "tls-cert-file": pki.certificate("server"),
                 "tls-private-key-file": pki.key("server"),
                 "client-ca-file": pki.ca,
-                "authorization-mode": "RBAC",
                 "service-account-issuer": "https://kubernetes.default.svc",
                 "service-account-key-file": pki.service_account_verifier,
                 "service-account-signing-key-file": pki.service_account_signer,
                 "service-cluster-ip-range": "10.96.0.0/16",
                 "enable-priority-and-fairness": "false",
                 "profiling": "false",
+                **self._site.apiserver,
             },
         )
 
@@ -213,7 +205,6 @@ class ControlPlane:
             self._programs.kube_controller_manager,
             {
                 "kubeconfig": self._controllers_kubeconfig,
-                "controllers": ",".join(_RUNNING_CONTROLLERS),
                 "use-service-account-credentials": "true",
                 "service-account-private-key-file": pki.service_account_signer,
                 "root-ca-file": pki.ca,
@@ -225,6 +216,7 @@ class ControlPlane:
                 "kube-api-qps": 200,
                 "kube-api-burst": 400,
                 "profiling": "false",
+                **self._site.controllers,
             },
         )
 
@@ -233,7 +225,8 @@ class ControlPlane:
         self._running[name] = Supervised(lambda: self._table.start(name, argv))
 
     def _url(self, name: str) -> str:
-        return f"https://127.0.0.1:{self._ports[name]}"
+        address = self._site.address if name == _APISERVER else "127.0.0.1"
+        return f"https://{address}:{self._ports[name]}"
 
     @property
     def _controllers_kubeconfig(self) -> Path:

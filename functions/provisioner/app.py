@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
 import presets
 from functions.provisioner.observe import observe
-from functions.provisioner.observed import Observed
+from functions.provisioner.observed import LABEL_CLAIM, Observed
 from functions.provisioner.reconcile import NAME, reconcile, refused
 from functions.provisioner.settings import Settings
 from kaito.api.claims import CLAIM_KINDS
@@ -21,13 +22,18 @@ from kaito.runtime.sweep import fast_sweep
 
 
 def keys(event: Event) -> Iterable[Key]:
-    """The claim itself, or the claim that owns the node the event is about."""
+    """The claim itself, or the claim that has the node the event is about: owns it, or is named by its label."""
     own = own_key(event.attributes, CLAIM_KINDS)
     if own is not None:
         return (own,)
     node = event.data
-    key = owner_key(node, CLAIM_KINDS) if isinstance(node, dict) else None
-    return (key,) if key else ()
+    if not isinstance(node, dict):
+        return ()
+    owner = owner_key(node, CLAIM_KINDS)
+    if owner is not None:
+        return (owner,)
+    name = ((node.get("metadata") or {}).get("labels") or {}).get(LABEL_CLAIM)
+    return tuple(Key(kind, "", name) for kind in CLAIM_KINDS) if name else ()  # the label names no kind
 
 
 def list_keys(kube: Kube) -> Sequence[Key]:
@@ -41,4 +47,5 @@ def function() -> Function[Observed]:
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)
 
-    return Function(NAME, keys, list_keys, observe, decide, refused, fast_sweep(NAME))
+    reads = partial(observe, others=settings.adopts)
+    return Function(NAME, keys, list_keys, reads, decide, refused, fast_sweep(NAME))

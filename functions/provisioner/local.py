@@ -1,4 +1,4 @@
-"""The `local` cloud: a node is a Node object that appears a while after it was asked for. Pure.
+"""The local cloud that creates: a node is a Node object that appears a while after it was asked for. Pure.
 
 It stands in for a cloud where there is none: the embedded platform. Behind its Nodes there is no machine and no
 kubelet, and they say so; what is real is everything that is done with them.
@@ -6,17 +6,59 @@ kubelet, and they say so; what is real is everything that is done with them.
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
-from functions.provisioner.observed import LABEL_CLAIM
+from functions.provisioner.launch import Launch, Release, stage
+from functions.provisioner.observed import LABEL_CLAIM, Observed
+from functions.provisioner.settings import Settings
 from kaito.api.claims import GPU, Claim
-from kaito.api.conditions import rfc3339
+from kaito.api.conditions import parse_time, rfc3339
 from kaito.api.resources import NODE, Object
 from kaito.api.status import controller_reference
+from kaito.runtime.plan import Apply, Delete, Effect, holds
 from presets import Sku
 
 PODS = "110"
 NOT_READY = "node.kubernetes.io/not-ready"
+
+
+def launch(claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: datetime) -> Launch:
+    """Asked for at once; it boots for a while, then its Node is there."""
+    condition = stage(claim, 0, "True", "Launched", f"{sku.name} asked for from the local cloud")
+    before = claim.conditions.get(condition.type)
+    since = parse_time(before.last_transition_time) if before and before.status == "True" else now
+    remaining = (since + timedelta(seconds=settings.boot_seconds) - now).total_seconds()
+    booting = not observed.nodes and remaining > 0
+    return Launch(
+        condition,
+        observed.nodes,
+        effects=() if booting else tuple(_boot(claim, sku, observed.nodes, now)),
+        facts={"providerID": provider_id(claim), "capacity": capacity(claim, sku)},
+        requeue_after=remaining if booting else None,
+    )
+
+
+def release(claim: Claim, nodes: tuple[Object, ...]) -> Release:
+    """Delete them; one that is already going is waited for."""
+    effects = tuple(
+        Delete(NODE, node["metadata"]["name"], "", node["metadata"]["uid"], f"its claim {claim.metadata.name} goes")
+        for node in nodes
+        if not node["metadata"].get("deletionTimestamp")
+    )
+    return Release(effects, done=not nodes)
+
+
+def _boot(claim: Claim, sku: Sku, nodes: Sequence[Object], now: datetime) -> Iterator[Effect]:
+    """What its kubelet would write next: the Node, its status, and that it may be used."""
+    if not nodes:
+        yield Apply(node(claim), "it has booted")
+    if len(nodes) <= 1 and not any(reported(found) for found in nodes):
+        yield Apply(node_status(claim, sku, now), "its kubelet reports", subresource="status")
+    elif len(nodes) == 1 and tainted(nodes[0]):
+        yield Apply(node(claim), "it is Ready, so its not-ready taint goes")
+    elif len(nodes) == 1 and not holds(claim.metadata.labels, nodes[0]["metadata"].get("labels")):
+        yield Apply(node(claim), "it lost labels of its claim")
 
 
 def provider_id(claim: Claim) -> str:

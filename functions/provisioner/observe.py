@@ -1,31 +1,39 @@
-"""All the reads of a reconcile: the claim and the nodes that say they are its."""
+"""All the reads of a reconcile: the claim and the nodes that say they are its, or all nodes where it may take one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from functions.provisioner.observed import LABEL_CLAIM, Observed
-from kaito.api.resources import NODE
+from kaito.api.resources import NODE, Object
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube
 
 
-def observe(kube: Kube, keys: Sequence[Key]) -> Mapping[Key, Observed]:
-    """Read one claim by a get, several by a list a kind."""
+def observe(kube: Kube, keys: Sequence[Key], *, others: bool = False) -> Mapping[Key, Observed]:
+    """Read one claim by a get, several by a list a kind; with ``others``, the nodes that are not theirs too."""
     if len(keys) == 1:
-        claim = kube.get(keys[0].kind, keys[0].name)
-        nodes = kube.list(NODE, labels={LABEL_CLAIM: keys[0].name}).items if claim else ()
-        return {keys[0]: Observed(claim, nodes)}
+        (key,) = keys
+        claim = kube.get(key.kind, key.name)
+        labels = {} if others else {LABEL_CLAIM: key.name}
+        nodes = kube.list(NODE, labels=labels).items if claim else ()
+        return {key: _observed(claim, key.name, nodes, others=others)}
     claims = {
         Key(kind, "", item["metadata"]["name"]): item
         for kind in sorted({key.kind for key in keys})
-        for item in kube.list(kind).items
+        for item in kube.list_installed(kind)
     }
     nodes = kube.list(NODE).items
-    return {
-        key: Observed(
-            claims.get(key),
-            tuple(node for node in nodes if node["metadata"].get("labels", {}).get(LABEL_CLAIM) == key.name),
-        )
-        for key in keys
-    }
+    return {key: _observed(claims.get(key), key.name, nodes, others=others) for key in keys}
+
+
+def _observed(claim: Object | None, name: str, nodes: Sequence[Object], *, others: bool) -> Observed:
+    if claim is None:
+        return Observed(None)
+    own = tuple(node for node in nodes if _has(node, name))
+    return Observed(claim, own, tuple(node for node in nodes if not _has(node, name)) if others else ())
+
+
+def _has(node: Object, name: str) -> bool:
+    found: Object = node["metadata"].get("labels") or {}
+    return found.get(LABEL_CLAIM) == name

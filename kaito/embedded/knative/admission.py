@@ -12,15 +12,6 @@ from typing import Final
 from kaito.api.resources import Object
 from kaito.embedded.knative.revision import seconds
 
-#: The flags of Knative's ``config-features`` that our cluster configuration turns on.
-ENABLED_FLAGS: Final = frozenset(
-    {
-        "kubernetes.podspec-nodeselector",
-        "kubernetes.podspec-tolerations",
-        "kubernetes.podspec-affinity",
-        "kubernetes.podspec-volumes-image",
-    }
-)
 RESERVED_ENV: Final = frozenset({"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"})
 RESERVED_PORTS: Final = frozenset({8008, 8012, 8013, 8022, 9090, 9091})
 RESERVED_PATHS: Final = frozenset({"/", "/dev", "/dev/log", "/tmp", "/var", "/var/log"})  # noqa: S108
@@ -92,7 +83,7 @@ _FIELD_REF_FLAG: Final = "kubernetes.podspec-fieldref"
 _LIMITS: Final = {"timeoutSeconds": 600, "containerConcurrency": 1000}
 
 
-def refusals(service: Object, flags: frozenset[str] = ENABLED_FLAGS) -> list[str]:
+def refusals(service: Object, flags: frozenset[str] = frozenset()) -> list[str]:
     """What Knative Serving with these feature flags refuses in a well-formed ``service``; empty when it admits it."""
     template = service["spec"]["template"]
     spec = template["spec"]

@@ -1,4 +1,4 @@
-"""The Nodes as last seen, and who holds their GPUs."""
+"""The Nodes as last seen, who holds their GPUs, and what Services may ask for."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from kaito.embedded.knative.scheduling import Unschedulable, needs_node, place
 class Cluster:
     """Thread-safe. A holder is any hashable name for a pod.
 
-    ``released`` is called after GPUs were given back: others may be waiting for them.
+    ``released`` is called after GPUs were given back: others may be waiting for them. ``features`` are Knative's
+    flags, set once before the first Service.
     """
 
     def __init__(self, released: Callable[[], None] = lambda: None) -> None:
+        self.features: frozenset[str] = frozenset()
         self._released = released
         self._lock = threading.Lock()
         self._nodes: dict[str, Object] = {}

@@ -1,4 +1,4 @@
-"""ConfigMaps and Secrets as a container sees them: files of a volume, and environment variables."""
+"""ConfigMaps and Secrets: as a container sees them (files of a volume, environment variables), and Knative's own."""
 
 from __future__ import annotations
 
@@ -58,6 +58,12 @@ def variables(kube: Kube, namespace: str, container: Object) -> Iterator[tuple[s
                 "CreateContainerConfigError",
                 f'{kind.kind.lower()} "{reference["name"]}" has no key "{reference["key"]}"',
             )
+
+
+def features(kube: Kube) -> frozenset[str]:
+    """What Knative Serving's ``config-features`` enables: config/knative/features.yaml, unless somebody changed it."""
+    found = kube.get(CONFIG_MAP, "config-features", "knative-serving") or {}
+    return frozenset(name for name, value in (found.get("data") or {}).items() if value.lower() == "enabled")
 
 
 def _kind_of(source: Object, config_map: str, secret: str) -> tuple[Kind, Object]:

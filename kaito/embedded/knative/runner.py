@@ -12,6 +12,7 @@ import httpx
 
 from kaito.api.resources import KNATIVE_SERVICE, NODE, Object
 from kaito.embedded.knative.cluster import Cluster
+from kaito.embedded.knative.config import features
 from kaito.embedded.knative.follow import Follower
 from kaito.embedded.knative.host import NVIDIA, Host, Images
 from kaito.embedded.knative.route import Backend, UnknownRoute
@@ -57,7 +58,8 @@ class Runner:
         self._client = httpx.Client(verify=False, trust_env=False, limits=limits)  # noqa: S501
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Begin; returns at once. Knative's feature flags are read now and hold until ``stop``. Raises KubeError."""
+        self._cluster.features = features(self._host.kube)
         shutil.rmtree(self._host.directory, ignore_errors=True)
         self._host.directory.mkdir(parents=True)
         for follower in self._followers:

@@ -206,7 +206,8 @@ class LocalService:
 
     def _admit(self) -> None:
         """Make a new revision of a new template; what is refused leaves the older revision as it is."""
-        problems = malformed(self._service) or refusals(self._service) or unsupported(self._service)
+        service, features = self._service, self._cluster.features
+        problems = malformed(service) or refusals(service, features) or unsupported(service)
         self._refusal = PodFailure("AdmissionRefused", f"{'; '.join(problems)}.") if problems else None
         template = self._service["spec"].get("template")
         if not problems and (self._latest is None or template != self._latest.template):

@@ -15,6 +15,7 @@ import pytest
 import presets
 from functions.provisioner import observe as claims
 from functions.provisioner import reconcile as provisioner
+from functions.provisioner.settings import LABEL
 from functions.provisioner.settings import Settings as ProvisionerSettings
 from functions.workspace import observe as workspaces
 from functions.workspace import reconcile as workspace
@@ -25,6 +26,7 @@ from kaito.runtime.apply import run
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube
 from kaito.runtime.plan import Plan
+from tests.nodes import bring_node
 
 ROUNDS = 12
 
@@ -32,8 +34,8 @@ ROUNDS = 12
 class World:
     """Both functions, taking turns on one API server; at most ``writes`` writes happen, then all is cut short."""
 
-    def __init__(self, kube: Kube, namespace: str) -> None:
-        self.kube, self.namespace = kube, namespace
+    def __init__(self, kube: Kube, namespace: str, settings: ProvisionerSettings) -> None:
+        self.kube, self.namespace, self.settings = kube, namespace, settings
         self.key = Key(WORKSPACE, namespace, "phi")
         self.now = datetime.now(UTC)
         self.labels = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": namespace}
@@ -60,11 +62,8 @@ class World:
         yield workspace.NAME, workspace.reconcile(seen, catalogue, settings, self.now)
         for machine in self.machines():
             key = Key(MACHINE, "", machine["metadata"]["name"])
-            found = claims.observe(self.kube, [key])[key]
-            yield (
-                provisioner.NAME,
-                provisioner.reconcile(found, catalogue, ProvisionerSettings(boot_seconds=0), self.now),
-            )
+            found = claims.observe(self.kube, [key], others=self.settings.adopts)[key]
+            yield provisioner.NAME, provisioner.reconcile(found, catalogue, self.settings, self.now)
 
     def run(self, writes: int | None = None) -> int:
         """Turns until nothing is planned; returns the writes done. With ``writes``, dies after so many."""
@@ -94,14 +93,30 @@ class World:
 
 
 @pytest.fixture
-def world(kube: Kube) -> World:
-    namespace = f"crash-{secrets.token_hex(4)}"
-    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, manager="tests")
-    assert kube.get(NAMESPACE, namespace)
-    return World(kube, namespace)
+def namespace(kube: Kube) -> str:
+    name = f"crash-{secrets.token_hex(4)}"
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, manager="tests")
+    assert kube.get(NAMESPACE, name)
+    return name
 
 
-def test_every_crash_between_two_writes_is_survived(kube: Kube, world: World) -> None:
+def test_every_crash_between_two_writes_is_survived(kube: Kube, namespace: str) -> None:
+    survives_every_crash(World(kube, namespace, ProvisionerSettings(boot_seconds=0)))
+
+
+def test_every_crash_is_survived_where_nodes_are_lent(kube: Kube, namespace: str) -> None:
+    bring_node(kube, namespace)
+    try:
+        survives_every_crash(World(kube, namespace, ProvisionerSettings(local_nodes=LABEL)))
+        kept = kube.get(NODE, namespace)
+        assert kept is not None, "it is not ours to delete"
+        assert kept["metadata"]["labels"] == {"kubernetes.io/hostname": namespace}
+    finally:
+        kube.delete(NODE, namespace)
+
+
+def survives_every_crash(world: World) -> None:
+    kube = world.kube
     for writes in range(100):
         world.create()
         whole = world.run(writes) < writes  # nothing was left to cut short

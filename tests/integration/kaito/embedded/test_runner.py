@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+import yaml
 
 from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, NAMESPACE, NODE, SECRET, Kind, Object
 from kaito.embedded.controlplane import ControlPlane
 from kaito.embedded.knative import FrontProxy, Runner
+from kaito.embedded.manifests import CONFIG
 from kaito.embedded.process import ProcessTable
 from kaito.runtime.kube import Kube
 
@@ -139,6 +141,8 @@ class Platform:
 def platform(control_plane: ControlPlane, kube: Kube, tmp_path: Path) -> Iterator[Platform]:
     namespace = f"test-{secrets.token_hex(4)}"
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, manager=MANAGER)
+    for manifest in ("embedded/namespace.yaml", "knative/features.yaml"):
+        kube.apply(yaml.safe_load((CONFIG / manifest).read_text()), manager=MANAGER)
     platform = Platform(kube, namespace, FrontProxy(), tmp_path / "gpu")
     runner = Runner(
         kube,

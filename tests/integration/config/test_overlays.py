@@ -1,0 +1,180 @@
+"""What users apply: every overlay builds, says what its place needs, and its Services pass Knative's admission."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from collections.abc import Iterable
+
+import pytest
+import yaml
+
+import presets
+from functions.workspace.render import inference_service
+from kaito.api.resources import CONFIG_MAP, CRD, KNATIVE_SERVICE, NAMESPACE, NODE, Kind, Object
+from kaito.api.workspace import Workspace
+from kaito.embedded import programs
+from kaito.embedded.controlplane import ControlPlane
+from kaito.embedded.knative.admission import refusals
+from kaito.embedded.knative.schema import malformed
+from kaito.embedded.manifests import CONFIG, build
+from kaito.runtime.kube import Conflict, Kube, KubeError
+from tests.nodes import bring_node
+
+OVERLAYS = sorted(path.parent.name for path in (CONFIG / "overlays").glob("*/kustomization.yaml"))
+FEATURES = ("config-features", "knative-serving")
+
+
+@functools.cache
+def overlay(name: str) -> list[Object]:
+    return build(programs.prepare().kubectl, CONFIG / "overlays" / name)
+
+
+def of_kind(objects: Iterable[Object], kind: Kind) -> dict[str, Object]:
+    return {obj["metadata"]["name"]: obj for obj in objects if Kind.of(obj) == kind}
+
+
+def container(service: Object) -> Object:
+    (found,) = service["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def environment(service: Object) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in container(service)["env"]}
+
+
+def enabled(objects: Iterable[Object]) -> frozenset[str]:
+    return frozenset(of_kind(objects, CONFIG_MAP)["config-features"]["data"])
+
+
+def test_these_are_the_overlays() -> None:
+    assert OVERLAYS == ["embedded", "local"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_overlay_holds_all_that_is_ours(name: str) -> None:
+    objects = overlay(name)
+    crds = of_kind(objects, CRD)
+    assert {"workspaces.kaito.sh", "machines.karpenter.sh", "nodeclaims.karpenter.sh"} <= crds.keys()
+    assert "kaito-system" in of_kind(objects, NAMESPACE)
+    assert of_kind(objects, KNATIVE_SERVICE).keys() == {"kaito-workspace", "kaito-provisioner"}
+    assert all(malformed(obj) + refusals(obj) == [] for obj in of_kind(objects, KNATIVE_SERVICE).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "local_nodes"),
+    [
+        ("embedded", "kaito", "create"),
+        ("local", "dev.local/kaito", "label"),
+    ],
+)
+def test_an_overlay_says_where_images_and_nodes_come_from(name: str, images: str, local_nodes: str) -> None:
+    services = of_kind(overlay(name), KNATIVE_SERVICE)
+    assert container(services["kaito-workspace"])["image"] == f"{images}/workspace:0.1.0"
+    assert container(services["kaito-provisioner"])["image"] == f"{images}/provisioner:0.1.0"
+    assert environment(services["kaito-workspace"])["KAITO_SERVING_IMAGE"] == f"{images}/serving:0.1.0"
+    settings = environment(services["kaito-provisioner"])
+    assert (settings["KAITO_CLOUD"], settings["KAITO_LOCAL_NODES"]) == ("local", local_nodes)
+
+
+def test_only_a_cluster_of_ones_own_lacks_knatives_kinds_and_namespace() -> None:
+    ours, embedded = overlay("local"), overlay("embedded")
+    assert "knative-serving" not in of_kind(ours, NAMESPACE), "an apply of ours would take over its labels"
+    assert not [name for name in of_kind(ours, CRD) if name.endswith("knative.dev")]
+    assert "knative-serving" in of_kind(embedded, NAMESPACE)
+    assert "services.serving.knative.dev" in of_kind(embedded, CRD)
+
+
+@pytest.mark.parametrize("instance_type", ["Standard_NC6s_v3", "Standard_D4s_v5"])
+def test_exactly_the_flags_that_services_need_are_enabled(instance_type: str) -> None:
+    catalogue = presets.load()
+    model, sku = catalogue.model("smollm2-135m-instruct"), catalogue.sku(instance_type)
+    assert model is not None
+    assert sku is not None
+    workspace = Workspace.model_validate(
+        {
+            "metadata": {"name": "w", "namespace": "default", "uid": "u"},
+            "resource": {"instanceType": instance_type, "labelSelector": {"matchLabels": {"apps": "w"}}},
+            "inference": {"preset": {"name": model.name}},
+        }
+    )
+    service = inference_service(workspace, model, sku, "dev.local/kaito/serving:0.1.0")
+    flags = enabled(overlay("local"))
+    assert refusals(service, flags) == []
+    unneeded = {flag for flag in flags if not refusals(service, flags - {flag})}
+    assert unneeded == (set() if sku.gpus else {"kubernetes.podspec-tolerations"})
+
+
+KNATIVES = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": FEATURES[0], "namespace": FEATURES[1], "annotations": {"knative.dev/example-checksum": "1"}},
+    "data": {"_example": "documentation", "kubernetes.podspec-affinity": "enabled"},
+}
+EXAMPLE, IN_A_FILE, BY_HAND = "_example", "kubernetes.podspec-affinity", "multi-container-probing"
+
+
+@pytest.mark.parametrize(
+    ("installed", "ours", "kept"),
+    [
+        # Whoever applies is taken to own what was applied before: this is why features.yaml warns.
+        ("apply -f -", "apply -k {}", {BY_HAND}),
+        ("apply -f -", "apply --server-side --field-manager=kaito -k {}", {BY_HAND}),
+        ("apply -f -", "patch configmap config-features -n knative-serving --patch-file {}/features.yaml", None),
+        ("create -f -", "apply -k {}", None),
+        ("apply --server-side --field-manager=operator -f -", "apply -k {}", None),
+        ("apply --server-side -f -", "apply --server-side --field-manager=kaito -k {}", None),
+    ],
+)
+def test_what_becomes_of_flags_that_others_set(
+    control_plane: ControlPlane, kube: Kube, installed: str, ours: str, kept: set[str] | None
+) -> None:
+    def kubectl(words: str, stdin: str = "") -> None:
+        argv = [str(programs.prepare().kubectl), "--kubeconfig", str(control_plane.kubeconfig), *words.split()]
+        subprocess.run(argv, input=stdin, capture_output=True, text=True, check=True)
+
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": FEATURES[1]}}, manager="tests")
+    kube.delete(CONFIG_MAP, *FEATURES)
+    kubectl(installed, yaml.safe_dump(KNATIVES))
+    kube.patch(CONFIG_MAP, *FEATURES, {"data": {BY_HAND: "enabled"}})
+    kubectl(ours.format(CONFIG / "knative"))
+    found = kube.get(CONFIG_MAP, *FEATURES)
+    assert found is not None
+    declared = enabled(overlay("local"))
+    assert declared <= found["data"].keys()
+    assert found["data"].keys() - declared == ({EXAMPLE, IN_A_FILE, BY_HAND} if kept is None else kept)
+
+
+def test_the_provisioner_may_label_nodes_and_no_more(control_plane: ControlPlane, kube: Kube) -> None:
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kaito-system"}}, manager="tests")
+    for obj in yaml.safe_load_all((CONFIG / "rbac" / "provisioner.yaml").read_text()):
+        kube.apply(obj, manager="tests")
+    function = Kube.from_kubeconfig(
+        control_plane.kubeconfig, impersonate="system:serviceaccount:kaito-system:kaito-provisioner"
+    )
+    seen = bring_node(kube, "lent")
+
+    def label(version: str, **labels: str) -> Object:
+        meta = {"name": "lent", "uid": seen["metadata"]["uid"], "resourceVersion": version, "labels": labels}
+        return function.apply({"apiVersion": "v1", "kind": "Node", "metadata": meta}, manager="kaito-provisioner")
+
+    try:
+        kube.patch(NODE, "lent", None, {"metadata": {"labels": {"apps": "phi"}}})
+        with pytest.raises(Conflict):
+            label(seen["metadata"]["resourceVersion"], apps="phi")  # somebody was faster
+
+        (before,) = (n for n in function.list(NODE).items if n["metadata"]["name"] == "lent")
+        labelled = label(before["metadata"]["resourceVersion"], apps="phi", claim="ws1")
+        assert labelled["metadata"]["labels"] == {"kubernetes.io/hostname": "lent", "apps": "phi", "claim": "ws1"}
+        freed = label(labelled["metadata"]["resourceVersion"])
+        kept = {"kubernetes.io/hostname": "lent", "apps": "phi"}
+        assert freed["metadata"]["labels"] == kept, "what others set too stays"
+        for refused in (lambda: function.delete(NODE, "lent"), lambda: bring_node(function, "made")):
+            with pytest.raises(KubeError) as error:
+                refused()
+            assert error.value.status == 403
+    finally:
+        kube.delete(NODE, "lent")
+    with pytest.raises(Conflict):
+        label(seen["metadata"]["resourceVersion"], apps="phi")
+    assert kube.get(NODE, "lent") is None, "a node that is gone is not made anew"

@@ -24,6 +24,8 @@ from serving.pipeline import PIPELINES, load
 from serving.startup import Startup
 
 _GRACE: Final = 25  # seconds an answer may take after SIGTERM; a pod has 30 by default
+# Where a container with a read-only root file system may write: gunicorn's worker shows there that it lives.
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -43,6 +45,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             # A worker that loads a large model is not hung; the platform's liveness probe tells when one is.
             "timeout": 0,
             "proc_name": "serving",
+            "worker_tmp_dir": str(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None,
             "control_socket_disable": True,
         }
         for name, value in settings.items():

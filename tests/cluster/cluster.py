@@ -20,7 +20,7 @@ import yaml
 from kaito.api.conditions import conditions_of
 from kaito.api.resources import NODE as NODE_KIND
 from kaito.api.resources import Kind, Object
-from kaito.embedded import manifests
+from kaito.embedded import gobuild, manifests
 from kaito.embedded.error import EmbeddedError
 from kaito.embedded.lock import locked
 from kaito.embedded.programs import fetch
@@ -29,7 +29,7 @@ from tests.cluster import images, knative, layout
 from tests.cluster.images import Image
 from tests.cluster.layout import Layout
 from tests.cluster.machine import Machine
-from tests.cluster.programs import CTR, NODE
+from tests.cluster.programs import CTR, GO_MODULES, NODE
 
 _HERE: Final = Path(__file__).parent
 _DEPLOYMENT: Final = Kind("apps/v1", "Deployment")
@@ -70,7 +70,7 @@ class Cluster:
             fetch(NODE, lambda name, what: report(f"{name}: {what}"))
             with ThreadPoolExecutor() as pool:
                 # Knative's manifests come from Go modules, and take a second to read.
-                objects = pool.submit(_objects)
+                objects = pool.submit(self._objects, report)
                 wanted = images.prepare(report)
                 if not self.running:
                     self._machine.end()
@@ -109,6 +109,15 @@ class Cluster:
         if done.returncode:
             raise ClusterError(f"ctr {' '.join(words)}: {done.stderr.strip()}")
         return done.stdout
+
+    def _objects(self, report: Report) -> list[Object]:
+        """What is installed on the bare cluster: names, the gateway, Knative."""
+        go = gobuild.toolchain(GO_MODULES / "serving", self._where.state / "go.log", report)
+        own = (_HERE / "settings" / "dns.yaml", _HERE / "ingress.yaml")
+        return [
+            *knative.manifests(str(go)),
+            *(document for file in own for document in yaml.safe_load_all(file.read_text())),
+        ]
 
     def _import(self, wanted: Sequence[Image], report: Report) -> None:
         """Give containerd the images it has not got in their present form."""
@@ -165,17 +174,6 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise ClusterError(f"{what()}, after {_READY_SECONDS:.0f} s; the logs are in {self._where.logs}")
             never.wait(_POLL_SECONDS)
-
-
-def _objects() -> list[Object]:
-    return [
-        *knative.manifests(),
-        *(
-            document
-            for file in (_HERE / "settings" / "dns.yaml", _HERE / "ingress.yaml")
-            for document in yaml.safe_load_all(file.read_text())
-        ),
-    ]
 
 
 def _is(obj: Object, condition: str) -> bool:

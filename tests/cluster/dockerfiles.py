@@ -79,11 +79,6 @@ def build(name: str, reference: str, report: Callable[[str], None]) -> None:
     _run(["buildah", "build", *options, "--file", _FILES[name], "--tag", reference, "."])
 
 
-def size(reference: str) -> int:
-    """Bytes of the unpacked image."""
-    return int(_run(["buildah", "inspect", "--type", "image", "--format", "{{.Docker.Size}}", reference]))
-
-
 def _ensure_base(report: Callable[[str], None]) -> None:
     inspect = ["buildah", "inspect", "--type", "image", "--format", f'{{{{index .OCIv1.Config.Labels "{_LABEL}"}}}}']
     known = subprocess.run([*inspect, _BASE], capture_output=True, text=True, check=False)

@@ -47,6 +47,10 @@ class Pods:
     def stop(self) -> None:
         self._follower.stop()
 
+    def present(self, prefix: str) -> list[str]:
+        """Those that are there, also where they are on their way out."""
+        return [name for name in list(self._there) if name.startswith(prefix)]
+
     def running(self, prefix: str) -> list[str]:
         """Those that are not on their way out."""
         return [

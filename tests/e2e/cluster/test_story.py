@@ -92,7 +92,8 @@ def _min_scale(user: User) -> str:
 
 
 def test_a_model_at_zero_comes_back_for_a_request(user: User, pods: Pods, stages: dict[str, float]) -> None:
-    until(lambda: not pods.running(f"{NAME}-"), TO_ZERO_SECONDS, "no pod of the model")
+    # None on its way out either: a request that meets one waits until it is gone.
+    until(lambda: not pods.present(f"{NAME}-"), TO_ZERO_SECONDS, "no pod of the model")
     assert user.is_true(NAME, "WorkspaceReady"), "at zero it is ready still"
     began = time.monotonic()
     answer = user.chat(NAME, QUESTION)
@@ -141,6 +142,13 @@ def test_a_deleted_workspace_leaves_nothing(user: User, pods: Pods) -> None:
     until(lambda: not pods.running(f"{NAME}-"), 90, "no pod of the model")
     assert user.chat(NAME, QUESTION).status_code == 404
     until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")
+
+
+def test_the_functions_images_are_small(user: User) -> None:
+    sizes = {name: image["sizeBytes"] for image in user.node()["status"]["images"] for name in image["names"] or ()}
+    print({name: size for name, size in sizes.items() if "/kaito/" in name})
+    for function in ("workspace", "provisioner"):
+        assert sizes[f"dev.local/kaito/{function}:0.1.0"] <= 250_000_000
 
 
 def test_functions_have_no_right_they_do_not_need(user: User) -> None:

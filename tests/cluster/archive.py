@@ -27,7 +27,7 @@ def write(out: IO[bytes], name: str, files: Mapping[str, Path], entrypoint: Sequ
         digest = f"sha256:{hashlib.file_digest(layer, 'sha256').hexdigest()}"
         size = layer.tell()
         layer.seek(0)
-        _add(archive, _blob(digest), layer, size)
+        _add(archive, blob(digest), layer, size)
         config = _document(
             archive,
             "config.v1+json",
@@ -62,7 +62,7 @@ def _document(archive: tarfile.TarFile, kind: str, content: Mapping[str, Any]) -
     media_type = _MEDIA_TYPE.format(kind)
     data = json.dumps({"mediaType": media_type, **content} if "layers" in content else content).encode()
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    _add(archive, _blob(digest), io.BytesIO(data), len(data))
+    _add(archive, blob(digest), io.BytesIO(data), len(data))
     return {"mediaType": media_type, "digest": digest, "size": len(data)}
 
 
@@ -77,5 +77,6 @@ def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> 
     archive.addfile(member, content)
 
 
-def _blob(digest: str) -> str:
+def blob(digest: str) -> str:
+    """Where an OCI layout keeps it."""
     return f"blobs/{digest.replace(':', '/')}"

@@ -26,7 +26,7 @@ from kaito.embedded.lock import locked
 from kaito.embedded.programs import fetch
 from kaito.runtime.kube import Kube
 from tests.cluster import images, knative, layout
-from tests.cluster.images import Image
+from tests.cluster.images import Image, Report
 from tests.cluster.layout import Layout
 from tests.cluster.machine import Machine
 from tests.cluster.programs import CTR, GO_MODULES, NODE
@@ -36,9 +36,6 @@ _DEPLOYMENT: Final = Kind("apps/v1", "Deployment")
 _SYSTEM: Final = ("kube-system", "knative-serving", "knative-eventing")
 _READY_SECONDS: Final = 180.0
 _POLL_SECONDS: Final = 0.1
-
-#: Told, in a few words, what is going on.
-Report = Callable[[str], None]
 
 
 class ClusterError(EmbeddedError):
@@ -97,9 +94,7 @@ class Cluster:
     def waiting_for(self) -> list[str]:
         """What of the cluster's own is not ready yet."""
         kube = self.kube()
-        nodes = kube.list(NODE_KIND).items
-        ready = [name for node in nodes if _is(node, "Ready") for name in [node["metadata"]["name"]]]
-        missing = [] if ready else ["the node"]
+        missing = [] if any(_is(node, "Ready") for node in kube.list(NODE_KIND).items) else ["the node"]
         deployments = [item for namespace in _SYSTEM for item in kube.list(_DEPLOYMENT, namespace).items]
         return missing + [item["metadata"]["name"] for item in deployments if not _is(item, "Available")]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from kaito.embedded.error import EmbeddedError
+from tests.cluster.archive import blob
 
 _CHUNK: Final = 1 << 20
 _RAW: Final = 2  # of the tar itself: headers and padding; what is not is a file's content
@@ -44,9 +45,9 @@ def write(reference: str, out: IO[bytes], present: Container[str] = ()) -> None:
     index = {"schemaVersion": 2, "manifests": [descriptor]}
     for layer in manifest["layers"]:
         if layer["digest"] not in present:
-            _member(out, _blob(layer["digest"]), layer["size"], _tar(store, layer["digest"]))
+            _member(out, blob(layer["digest"]), layer["size"], _tar(store, layer["digest"]))
     for digest, text in documents.items():
-        _member(out, _blob(digest), len(text.encode()), [text.encode()])
+        _member(out, blob(digest), len(text.encode()), [text.encode()])
     for name, content in {"index.json": index, "oci-layout": {"imageLayoutVersion": "1.0.0"}}.items():
         data = json.dumps(content).encode()
         _member(out, name, len(data), [data])
@@ -81,10 +82,6 @@ def _member(out: IO[bytes], name: str, size: int, content: Iterable[bytes]) -> N
     for chunk in content:
         out.write(chunk)
     out.write(bytes(-size % tarfile.BLOCKSIZE))
-
-
-def _blob(digest: str) -> str:
-    return f"blobs/{digest.replace(':', '/')}"
 
 
 def _buildah(*words: str) -> Any:

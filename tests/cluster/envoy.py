@@ -1,8 +1,9 @@
 """Knative's Ingresses as Envoy's configuration: pure, dicts in and dicts out.
 
 Two listeners: the external one serves the rules that are visible from outside, the internal one serves all. A split
-becomes a cluster at the ClusterIP of its Service, so that kube-proxy is who follows a Revision from the activator to
-its pods and back. A cluster's name says all that is in it: one is added or removed, never changed under a request.
+is sent to the ClusterIP of its Service, so that kube-proxy is who follows a Revision from the activator to its pods
+and back. The address is part of the route, so that a change is one file of a listener: Envoy reads two files in any
+order, and a route that came before its cluster would fail requests.
 """
 
 from __future__ import annotations
@@ -18,9 +19,14 @@ from kaito.api.resources import Object
 
 EXTERNAL: Final = "external"
 INTERNAL: Final = "internal"
-CLUSTERS_FILE: Final = "clusters.json"
 #: The host at which every listener answers with the version of the rendering that it serves.
 PROBE_HOST: Final = "version.ingress.invalid"
+#: The clusters: by protocol, at the address in the header; and one without endpoints, which answers 503.
+HTTP: Final = "http"
+H2C: Final = "h2c"
+NOWHERE: Final = "nowhere"
+#: The header in which a route tells its cluster the address; the Service gets to see it.
+DESTINATION: Final = "Kaito-Test-Destination"
 #: How long a connection to a Service is used: one that lasts would stay at the activator, or at a pod that is leaving.
 _CONNECTION_AGE: Final = "1s"
 _API: Final = "type.googleapis.com/envoy"
@@ -52,10 +58,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What Envoy is to serve: clusters by name, routes by listener, and why an Ingress is not wholly served."""
+    """What Envoy is to serve: routes by listener, and why an Ingress is not wholly served."""
 
     version: str
-    clusters: Mapping[str, Object]
     routes: Mapping[str, Object]
     problems: Mapping[Key, str]
 
@@ -67,23 +72,17 @@ def key(obj: Object) -> Key:
 
 def render(ingresses: Iterable[Object], services: Mapping[Key, Object]) -> Rendering:
     """What to serve for these Ingresses; where two claim a host, the older has it."""
-    clusters, problems, hosts = _Clusters(services), {}, {name: _Hosts(name) for name in (EXTERNAL, INTERNAL)}
+    problems, hosts = {}, {name: _Hosts(name) for name in (EXTERNAL, INTERNAL)}
     for ingress in sorted(ingresses, key=lambda it: (it["metadata"]["creationTimestamp"], key(it))):
-        found = list(_serve(ingress, clusters, hosts))
+        found = list(_serve(ingress, services, hosts))
         if found:
             problems[key(ingress)] = "; ".join(dict.fromkeys(found))
-    digest = hashlib.sha256(json.dumps([clusters.made, [it.served for it in hosts.values()]]).encode())
-    version = digest.hexdigest()[:16]
-    return Rendering(version, clusters.made, {name: it.table(version) for name, it in hosts.items()}, problems)
-
-
-def clusters_file(version: str, clusters: Mapping[str, Object]) -> Object:
-    """The content of ``CLUSTERS_FILE``."""
-    return {"version_info": version, "resources": list(clusters.values())}
+    version = hashlib.sha256(json.dumps([it.served for it in hosts.values()]).encode()).hexdigest()[:16]
+    return Rendering(version, {name: it.table(version) for name, it in hosts.items()}, problems)
 
 
 def routes_file(version: str, table: Object) -> Object:
-    """The content of a listener's ``routes_name``: Envoy wants one file for each route table."""
+    """The content of a listener's ``routes_name``."""
     return {"version_info": version, "resources": [table]}
 
 
@@ -95,21 +94,27 @@ def bootstrap(directory: Path, listeners: Mapping[str, Address]) -> Object:
     """Envoy's own configuration: these listeners, and the other files in ``directory``; no admin port."""
     return {
         "node": {"id": "ingress", "cluster": "ingress"},
-        "dynamic_resources": {"cds_config": _file(directory / CLUSTERS_FILE)},
-        "static_resources": {"listeners": [_listener(directory, name, at) for name, at in listeners.items()]},
+        "static_resources": {
+            "listeners": [_listener(directory, name, at) for name, at in listeners.items()],
+            "clusters": [
+                _cluster(HTTP, "http_protocol_options"),
+                _cluster(H2C, "http2_protocol_options"),
+                {"name": NOWHERE, "type": "STATIC"},
+            ],
+        },
     }
 
 
-def _serve(ingress: Object, clusters: _Clusters, hosts: Mapping[str, _Hosts]) -> Iterator[str]:
+def _serve(ingress: Object, services: Mapping[Key, Object], hosts: Mapping[str, _Hosts]) -> Iterator[str]:
     """Add an Ingress to the tables; yields what stands in its way."""
     namespace, name = key(ingress)
     for number, rule in enumerate(ingress["spec"].get("rules", ())):
         routes = []
         for path in rule["http"]["paths"]:
             splits = [split for split in path["splits"] if split.get("percent", 100)]
-            named = [clusters.of(split) for split in splits]
-            yield from (problem for _, problem in named if problem)
-            routes.append(_route(path, splits, [cluster for cluster, _ in named]))
+            found = [_find(services, split) for split in splits]
+            yield from (_missing(split) for split, it in zip(splits, found, strict=True) if it is None)
+            routes.append(_route(path, [_target(split, it) for split, it in zip(splits, found, strict=True)]))
         visible = (INTERNAL,) if rule.get("visibility") == "ClusterLocal" else (INTERNAL, EXTERNAL)
         for listener in visible:
             taken = hosts[listener].claim(f"{namespace}/{name}/{number}", rule.get("hosts", ()), routes)
@@ -146,44 +151,41 @@ class _Hosts:
         }
 
 
-@dataclass(slots=True)
-class _Clusters:
-    """The clusters of the splits that were asked for."""
-
-    services: Mapping[Key, Object]
-    made: dict[str, Object] = field(default_factory=dict)
-
-    def of(self, split: Object) -> tuple[str, str]:
-        """The name of its cluster, and why that has no address, where it has none: it then answers 503."""
-        where, port = (split["serviceNamespace"], split["serviceName"]), split["servicePort"]
-        found, spelt = self._find(where, port), "/".join(where)
-        name = "{} {}:{} {}".format(spelt, *found) if found else f"{spelt} without an address"
-        self.made[name] = _cluster(name, found)
-        return name, "" if found else f"the Service {spelt} has no cluster address at port {port} yet"
-
-    def _find(self, where: Key, port: int | str) -> tuple[str, int, str] | None:
-        """Address, port and protocol."""
-        spec = self.services.get(where, {}).get("spec", {})
-        if spec.get("type") == "ExternalName":  # a domain mapping's, to the Service of a Route: one step, to a gateway
-            name, _, rest = spec["externalName"].partition(".")
-            spec = self.services.get((rest.partition(".")[0], name), {}).get("spec", {})
-        if spec.get("clusterIP", "None") in ("", "None"):
-            return None
-        for it in spec.get("ports", ()):
-            if port in (it["port"], it.get("name")):
-                return spec["clusterIP"], it["port"], "h2c" if it.get("name") in ("http2", "h2c") else "http"
+def _find(services: Mapping[Key, Object], split: Object) -> tuple[Address, str] | None:
+    """Where the Service of a split is, and the cluster of its protocol; None where it has no address."""
+    spec = services.get((split["serviceNamespace"], split["serviceName"]), {}).get("spec", {})
+    if spec.get("type") == "ExternalName":  # a domain mapping's, to the Service of a Route: one step, to a gateway
+        name, _, rest = spec["externalName"].partition(".")
+        spec = services.get((rest.partition(".")[0], name), {}).get("spec", {})
+    if spec.get("clusterIP", "None") in ("", "None"):
         return None
+    for it in spec.get("ports", ()):
+        if split["servicePort"] in (it["port"], it.get("name")):
+            return Address(spec["clusterIP"], it["port"]), H2C if it.get("name") in ("http2", "h2c") else HTTP
+    return None
 
 
-def _cluster(name: str, found: tuple[str, int, str] | None) -> Object:
-    endpoints = [{"endpoint": {"address": Address(found[0], found[1]).socket}}] if found else []
-    protocol = "http2_protocol_options" if found and found[2] == "h2c" else "http_protocol_options"
+def _missing(split: Object) -> str:
+    where, port = f"{split['serviceNamespace']}/{split['serviceName']}", split["servicePort"]
+    return f"the Service {where} has no cluster address at port {port} yet"
+
+
+def _target(split: Object, found: tuple[Address, str] | None) -> Object:
+    """One of a route's ``weighted_clusters``."""
+    weight, added = split.get("percent", 100), split.get("appendHeaders", {})
+    if found is None:
+        return {"name": NOWHERE, "weight": weight}
+    address, cluster = found
+    return {"name": cluster, "weight": weight, **_headers({**added, DESTINATION: f"{address.host}:{address.port}"})}
+
+
+def _cluster(name: str, protocol: str) -> Object:
     return {
-        "@type": f"{_API}.config.cluster.v3.Cluster",
         "name": name,
-        "type": "STATIC",
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "original_dst_lb_config": {"use_http_header": True, "http_header_name": DESTINATION},
         "connect_timeout": "5s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
         "typed_extension_protocol_options": {
             _HTTP_OPTIONS: {
                 "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
@@ -197,27 +199,22 @@ def _cluster(name: str, found: tuple[str, int, str] | None) -> Object:
     }
 
 
-def _route(path: Object, splits: list[Object], clusters: list[str]) -> Object:
+def _route(path: Object, targets: list[Object]) -> Object:
     headers = [{"name": name, "string_match": match} for name, match in path.get("headers", {}).items()]
     action: Object = {
         "timeout": "0s",  # a request takes as long as it takes
         # Only what no Service can have seen is sent again.
         "retry_policy": {"retry_on": "connect-failure,refused-stream,reset-before-request", "num_retries": 3},
-        "weighted_clusters": {
-            "clusters": [
-                {"name": cluster, "weight": split.get("percent", 100), **_headers(split)}
-                for split, cluster in zip(splits, clusters, strict=True)
-            ]
-        },
+        "weighted_clusters": {"clusters": targets},
     }
     if host := path.get("rewriteHost"):
         action["host_rewrite_literal"] = host
-    return {"match": {"prefix": path.get("path") or "/", "headers": headers}, "route": action, **_headers(path)}
+    match = {"prefix": path.get("path") or "/", "headers": headers}
+    return {"match": match, "route": action, **_headers(path.get("appendHeaders", {}))}
 
 
-def _headers(part: Object) -> Object:
-    """``appendHeaders`` of a path or a split; what a client sends under these names is not for the Service."""
-    added = part.get("appendHeaders", {})
+def _headers(added: Mapping[str, str]) -> Object:
+    """What a client sends under these names is not for the Service."""
     return {
         "request_headers_to_add": [
             {"header": {"key": name, "value": value.replace("%", "%%")}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

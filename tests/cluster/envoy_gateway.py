@@ -16,12 +16,10 @@ from kaito.embedded.error import EmbeddedError
 from kaito.embedded.process import Process, ProcessTable
 from kaito.embedded.supervisor import Supervised
 from tests.cluster.envoy import (
-    CLUSTERS_FILE,
     PROBE_HOST,
     Address,
     Rendering,
     bootstrap,
-    clusters_file,
     render,
     routes_file,
     routes_name,
@@ -44,18 +42,16 @@ class Gateway:
         self._files = directory / "xds"
         self._files.mkdir(parents=True, exist_ok=True)
         self._table = ProcessTable(directory)
-        self._clusters: Mapping[str, Object] = {}
         # One connection a probe: a kept one could belong to an Envoy that has ended since.
         self._client = httpx.Client(trust_env=False, timeout=1, limits=httpx.Limits(max_keepalive_connections=0))
         self._write(_BOOTSTRAP, bootstrap(self._files, listeners))
-        self._write_rendering(render((), {}))  # Envoy does not start where a file is missing
+        self._write_routes(render((), {}))  # Envoy does not start where a file is missing
         self._envoy = Supervised(self._start)
         self._envoy.watch()
 
     def serve(self, rendering: Rendering) -> None:
         """Return when every listener serves ``rendering``; raises NotServed. No request fails of the change."""
-        # A new route finds its cluster, and an old one keeps its own until nobody uses the old routes.
-        self._write_rendering(rendering)
+        self._write_routes(rendering)
         deadline = time.monotonic() + _PATIENCE
         while waiting := [name for name, at in self._listeners.items() if self._version(at) != rendering.version]:
             if time.monotonic() > deadline:
@@ -64,7 +60,6 @@ class Gateway:
                     f"It must be able to listen at {self._listeners}. The end of its log:\n{self._envoy.process.tail()}"
                 )
             threading.Event().wait(_PROBE_EVERY)
-        self._write_clusters(rendering.version, rendering.clusters)
 
     @property
     def process(self) -> Process:
@@ -89,14 +84,9 @@ class Gateway:
         except httpx.TransportError:
             return None  # it is about to listen
 
-    def _write_rendering(self, rendering: Rendering) -> None:
-        self._write_clusters(rendering.version, {**self._clusters, **rendering.clusters})
+    def _write_routes(self, rendering: Rendering) -> None:
         for name, table in rendering.routes.items():
             self._write(routes_name(name), routes_file(rendering.version, table))
-
-    def _write_clusters(self, version: str, clusters: Mapping[str, Object]) -> None:
-        self._write(CLUSTERS_FILE, clusters_file(version, clusters))
-        self._clusters = clusters
 
     def _write(self, name: str, content: Object) -> None:
         """Replace the file whole: Envoy reads one when it is renamed to its place."""

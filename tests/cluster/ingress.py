@@ -134,7 +134,7 @@ class Controller:
                 log.warning("not served", error=str(error))
                 return False
             self._served = rendering.version
-            log.info("served", version=rendering.version, ingresses=len(ingresses), clusters=len(rendering.clusters))
+            log.info("served", version=rendering.version, ingresses=len(ingresses))
         reported = [self._report(it, rendering.problems.get(key(it), "")) for it in ingresses]
         return all(reported)
 

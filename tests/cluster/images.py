@@ -16,7 +16,7 @@ from kaito.embedded.cache import cache_dir
 from kaito.embedded.error import EmbeddedError
 from kaito.embedded.models import SMOLLM2, ModelStore
 from kaito.embedded.programs import Program, fetch
-from tests.cluster import archive, dockerfiles, images_stored, knative
+from tests.cluster import archive, buildah, dockerfiles, knative
 from tests.cluster.programs import COREDNS, component
 
 #: Told, in a few words, what is going on.
@@ -69,7 +69,7 @@ def _dockerfile(name: str, report: Report) -> Image:
 
     def send(out: IO[bytes], present: Container[str]) -> None:
         dockerfiles.build(name, reference, report)
-        images_stored.write(reference, out, present)
+        buildah.send(reference, out, present)
 
     return Image(reference, dockerfiles.key(name), send)
 

@@ -8,14 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from kaito.embedded.error import EmbeddedError
 from tests.cluster import cgroups, layout
+from tests.cluster.commands import run, wait_for
 from tests.cluster.layout import Layout
 
 _REPOSITORY: Final = Path(__file__).parents[2]
@@ -29,8 +27,6 @@ _NEEDED: Final = {
     "runc": "runc",
     "unshare": "util-linux",
 }
-_END_SECONDS: Final = 30.0
-_POLL_SECONDS: Final = 0.02
 
 
 class MachineError(EmbeddedError):
@@ -97,8 +93,8 @@ class Machine:
             finally:
                 os.close(descriptor)
             # The kernel ends all others first, then lets its namespaces go.
-            _wait(lambda: not Path(f"/proc/{pid}").exists() or _zombie(pid), f"process {pid} does not end")
-        _wait(lambda: not self._left(), "something of the cluster stays: see tests/cluster/machine.py")
+            wait_for(lambda: _ended(pid), lambda: f"process {pid} does not end")
+        wait_for(lambda: not self._left(), lambda: "a cgroup or the link of the cluster stays")
         if self._where.node.exists():
             shutil.rmtree(self._where.node)
 
@@ -120,7 +116,9 @@ class Machine:
 
     def _first_child(self, parent: subprocess.Popen[bytes]) -> int:
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
-        _wait(lambda: parent.poll() is not None or bool(children.read_text().split()), "unshare starts nothing")
+        wait_for(
+            lambda: parent.poll() is not None or bool(children.read_text().split()), lambda: "unshare starts nothing"
+        )
         if parent.poll() is not None:
             raise MachineError(f"namespaces cannot be made here:\n{self.problem()}")
         return int(children.read_text().split()[0])
@@ -130,35 +128,21 @@ class Machine:
         interface = layout.INTERFACE
         # What unshare is still doing to the new process shows in its net namespace.
         ours = Path("/proc/self/ns/net").readlink()
-        _wait(lambda: Path(f"/proc/{pid}/ns/net").readlink() != ours, "the node has no network of its own")
-        _run("ip", "link", "add", interface, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
-        _run("ip", "address", "add", f"{layout.MACHINE_ADDRESS}/{layout.LINK_PREFIX}", "dev", interface)
-        _run("ip", "link", "set", interface, "up")
+        wait_for(lambda: Path(f"/proc/{pid}/ns/net").readlink() != ours, lambda: "the node has no network of its own")
+        run("ip", "link", "add", interface, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+        run("ip", "address", "add", f"{layout.MACHINE_ADDRESS}/{layout.LINK_PREFIX}", "dev", interface)
+        run("ip", "link", "set", interface, "up")
         for network in (layout.POD_CIDR, layout.SERVICE_CIDR):
-            _run("ip", "route", "add", network, "via", layout.NODE_ADDRESS)
+            run("ip", "route", "add", network, "via", layout.NODE_ADDRESS)
 
 
 def _link_exists() -> bool:
     return Path("/sys/class/net", layout.INTERFACE).exists()
 
 
-def _zombie(pid: int) -> bool:
-    """Has it ended, and is only its parent, unshare, to hear so?"""
+def _ended(pid: int) -> bool:
+    """Is it gone, or is only its parent, unshare, to hear so?"""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-def _wait(done: Callable[[], bool], otherwise: str) -> None:
-    never, deadline = threading.Event(), time.monotonic() + _END_SECONDS
-    while not done():
-        if time.monotonic() > deadline:
-            raise MachineError(otherwise)
-        never.wait(_POLL_SECONDS)
-
-
-def _run(*argv: str) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MachineError(f"{' '.join(argv)}: {done.stderr.strip()}")

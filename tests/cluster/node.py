@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -37,12 +35,11 @@ from kaito.embedded.supervisor import Supervised
 from kaito.runtime.log import configure
 from tests.cluster import layout
 from tests.cluster.cgroups import make
+from tests.cluster.commands import run, wait_for
 from tests.cluster.layout import INSIDE
 from tests.cluster.programs import CNI, CONTAINERD, CONTAINERD_SHIM, CTR, NODE
 
 FILES: Final = Path(__file__).parent / "settings"
-_WAIT_SECONDS: Final = 30.0
-_POLL_SECONDS: Final = 0.02
 _SYSCTLS: Final = {
     "ipv4/ip_forward": "1",
     "bridge/bridge-nf-call-iptables": "1",
@@ -91,10 +88,10 @@ class Node:
 
     def start(self) -> None:
         """Containers and control plane side by side, then what needs both."""
-        containers = threading.Thread(target=self._start_containerd)
-        containers.start()
-        self._start_control_plane()
-        containers.join()
+        with ThreadPoolExecutor() as pool:
+            containers = pool.submit(self._start_containerd)
+            self._start_control_plane()
+            containers.result()
         self._start_kubelet()
         log.info("started")
 
@@ -115,7 +112,7 @@ class Node:
         alone = ["--config", str(FILES / "containerd-images.toml")]
         process = self._table.start("containerd-images", [str(self._programs[CONTAINERD]), *alone])
         try:
-            wait_for(lambda: _listening(_BOOKS_SOCKET), "containerd")
+            wait_for(lambda: _listening(_BOOKS_SOCKET), lambda: "containerd does not answer")
             for what in ("containers", "snapshots"):
                 for line in self._ctr(what, "ls").splitlines()[1:]:
                     name, *_, kind = line.split()
@@ -127,15 +124,11 @@ class Node:
             process.stop()
 
     def _ctr(self, *words: str) -> str:
-        argv = [str(self._programs[CTR]), "--address", str(_BOOKS_SOCKET), "--namespace", "k8s.io", *words]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"ctr {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
+        return run(str(self._programs[CTR]), "--address", str(_BOOKS_SOCKET), "--namespace", "k8s.io", *words)
 
     def _run_containerd(self) -> None:
         self._supervise("containerd", [str(self._programs[CONTAINERD]), "--config", str(FILES / "containerd.toml")])
-        wait_for(lambda: _listening(layout.CONTAINERD_SOCKET), "containerd")
+        wait_for(lambda: _listening(layout.CONTAINERD_SOCKET), lambda: "containerd does not answer")
 
     def _start_control_plane(self) -> None:
         programs = Programs(
@@ -188,35 +181,26 @@ class Node:
 
 def private_mounts(state: Path) -> None:
     """A /run and a /var of the node's own; the machine's are only read."""
-    _run("mount", "--bind", str(state), "/mnt")
-    _run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    run("mount", "--bind", str(state), "/mnt")
+    run("mount", "-t", "tmpfs", "tmpfs", "/run")
     for directory in (INSIDE.state, Path("/run/var/upper"), Path("/run/var/work")):
         directory.mkdir(parents=True)
-    _run("mount", "--move", "/mnt", str(INSIDE.state))
+    run("mount", "--move", "/mnt", str(INSIDE.state))
     layers = "lowerdir=/var,upperdir=/run/var/upper,workdir=/run/var/work"
-    _run("mount", "-t", "overlay", "overlay", "-o", layers, "/var")
-    _run("mount", "--make-rshared", "/")  # kubelet's volumes show in containers
+    run("mount", "-t", "overlay", "overlay", "-o", layers, "/var")
+    run("mount", "--make-rshared", "/")  # kubelet's volumes show in containers
 
 
 def network() -> None:
     """The node's end of the link, which the machine has put here, and what pods and Services need."""
-    wait_for(lambda: any(name == "eth0" for _, name in socket.if_nameindex()), "the link to the machine")
-    _run("ip", "link", "set", "lo", "up")
-    _run("ip", "address", "add", f"{layout.NODE_ADDRESS}/{layout.LINK_PREFIX}", "dev", "eth0")
-    _run("ip", "link", "set", "eth0", "up")
+    wait_for(lambda: "eth0" in dict(socket.if_nameindex()).values(), lambda: "the machine makes no link")
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "address", "add", f"{layout.NODE_ADDRESS}/{layout.LINK_PREFIX}", "dev", "eth0")
+    run("ip", "link", "set", "eth0", "up")
     # Without a route to a Service's address its connection fails before it is translated.
-    _run("ip", "route", "add", "default", "via", layout.MACHINE_ADDRESS)
+    run("ip", "route", "add", "default", "via", layout.MACHINE_ADDRESS)
     for name, value in _SYSCTLS.items():
         (Path("/proc/sys/net") / name).write_text(value)
-
-
-def wait_for(ready: Callable[[], bool], what: str) -> None:
-    """Poll; raises TimeoutError naming ``what``."""
-    never, deadline = threading.Event(), time.monotonic() + _WAIT_SECONDS
-    while not ready():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} is not there after {_WAIT_SECONDS:.0f} s")
-        never.wait(_POLL_SECONDS)
 
 
 def _listening(path: Path) -> bool:
@@ -224,17 +208,11 @@ def _listening(path: Path) -> bool:
         return connection.connect_ex(str(path)) == 0
 
 
-def _run(*argv: str) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")
-
-
 def main(state: Path) -> None:
     """Start the node and stay; an error ends it, with its reason in the log."""
     configure()
     private_mounts(state)
-    _run("hostname", layout.NODE_NAME)
+    run("hostname", layout.NODE_NAME)
     network()
     Node().start()
     threading.Event().wait()

@@ -19,6 +19,7 @@ from kaito.api.resources import WORKSPACE, Object
 from kaito.cli.watching import EventLog
 from kaito.embedded.manifests import CONFIG
 from kaito.embedded.platform import Platform
+from kaito.runtime.kube import Kube
 
 Found = TypeVar("Found")
 
@@ -32,11 +33,26 @@ def until(look: Callable[[], Found | None], seconds: float = 60, what: str = "it
     return found
 
 
-class User:
+class Person:
+    """Looks at the Workspaces of the namespace default."""
+
+    def __init__(self, kube: Kube) -> None:
+        self.kube = kube
+
+    def says(self, name: str) -> dict[str, tuple[str, str]]:
+        workspace = self.kube.get(WORKSPACE, name, "default") or {}
+        return {kind: (c.status, c.reason) for kind, c in conditions_of(workspace).items()}
+
+    def is_true(self, name: str, kind: str) -> bool:
+        return self.says(name).get(kind, ("", ""))[0] == "True"
+
+
+class User(Person):
     """A person at a terminal."""
 
     def __init__(self, platform: Platform) -> None:
-        self.platform, self.kube = platform, platform.kube
+        super().__init__(platform.kube)
+        self.platform = platform
 
     def kubectl(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         argv = [str(self.platform.programs.kubectl), "--kubeconfig", str(self.platform.kubeconfig), *words]
@@ -51,13 +67,6 @@ class User:
         assert done.returncode == 0, done.stderr
         found: str = obj["metadata"]["name"]
         return found
-
-    def says(self, name: str) -> dict[str, tuple[str, str]]:
-        workspace = self.kube.get(WORKSPACE, name, "default") or {}
-        return {kind: (c.status, c.reason) for kind, c in conditions_of(workspace).items()}
-
-    def is_true(self, name: str, kind: str) -> bool:
-        return self.says(name).get(kind, ("", ""))[0] == "True"
 
     def wait_for(self, name: str, kind: str, status: str = "True", seconds: float = 90) -> None:
         until(lambda: self.says(name).get(kind, ("", ""))[0] == status, seconds, f"{kind} {status} of {name}")

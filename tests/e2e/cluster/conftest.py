@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from kaito.api.conditions import conditions_of
-from kaito.api.resources import NODE, WORKSPACE, Kind, Object
+from kaito.api.resources import NODE, Kind, Object
 from kaito.embedded.knative.follow import Follower
 from kaito.embedded.manifests import CONFIG
 from kaito.embedded.programs import KUBECTL, fetch
@@ -21,7 +21,7 @@ from kaito.runtime.kube import Kube
 from tests.cluster import cgroups, layout
 from tests.cluster.cluster import Cluster
 from tests.cluster.machine import lacks
-from tests.e2e.conftest import until
+from tests.e2e.conftest import Person, until
 
 POD: Final = Kind("v1", "Pod")
 DOMAIN: Final = "kaito.test"
@@ -87,11 +87,12 @@ class Pods:
             self._ready.setdefault(name, now)
 
 
-class User:
+class User(Person):
     """A person at a terminal of this machine."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self.cluster, self.kube = cluster, cluster.kube()
+        super().__init__(cluster.kube())
+        self.cluster = cluster
         self._kubectl = fetch([KUBECTL])[KUBECTL]
 
     def kubectl(self, *words: str, stdin: str | None = None, timeout: float = 120) -> str:
@@ -99,13 +100,6 @@ class User:
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=timeout)
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
         return done.stdout
-
-    def says(self, name: str) -> dict[str, tuple[str, str]]:
-        workspace = self.kube.get(WORKSPACE, name, "default") or {}
-        return {kind: (c.status, c.reason) for kind, c in conditions_of(workspace).items()}
-
-    def is_true(self, name: str, kind: str) -> bool:
-        return self.says(name).get(kind, ("", ""))[0] == "True"
 
     def node(self) -> Object:
         (node,) = self.kube.list(NODE).items

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kaito.embedded.installer import NoInstaller, install_command
+from kaito.embedded.installer import NotInstalled, install_command
 
 
 @pytest.fixture(autouse=True)
@@ -42,5 +42,5 @@ def test_where_there_is_none_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise subprocess.CalledProcessError(1, "ensurepip")
 
     monkeypatch.setattr(venv, "create", refuse)
-    with pytest.raises(NoInstaller, match="install uv"):
+    with pytest.raises(NotInstalled, match="install uv"):
         install_command(tmp_path)

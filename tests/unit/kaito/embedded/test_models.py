@@ -20,7 +20,8 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer, pre_tokenizers
 
 from kaito.embedded import conversion
-from kaito.embedded.models import SMOLLM2, ModelSource, ModelStore, ModelStoreError
+from kaito.embedded.error import EmbeddedError
+from kaito.embedded.models import SMOLLM2, ModelSource, ModelStore
 
 WIDTH, HEADS, KV_HEADS, INNER = 16, 4, 2, 24
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -174,7 +175,7 @@ def test_two_at_once_publish_one(tmp_path: Path, package: Path) -> None:
     def prepare() -> None:
         try:
             store.prepare(together)
-        except (ModelStoreError, OSError, threading.BrokenBarrierError) as error:
+        except (EmbeddedError, OSError, threading.BrokenBarrierError) as error:
             failed.append(error)
 
     threads = [threading.Thread(target=prepare) for _ in range(2)]
@@ -213,7 +214,7 @@ def test_what_is_not_right_is_not_published(tmp_path: Path, package: Path, fault
             source = replace(source, file="tiny/missing.gguf")
         case "wrong ids":
             source = replace(source, probe=("hi hi", (1, 2)))
-    with pytest.raises(ModelStoreError, match=said):
+    with pytest.raises(EmbeddedError, match=said):
         ModelStore(tmp_path, (source,)).prepare(silent)
     assert list((tmp_path / "models").iterdir()) == []
 

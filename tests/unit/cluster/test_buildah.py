@@ -10,12 +10,12 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.cluster import images_stored
-from tests.cluster.images_stored import NotStored, write
+from tests.cluster import buildah
+from tests.cluster.buildah import NotStored, send
+from tests.cluster.commands import CommandError
 
 NAME = "dev.local/kaito/it:1"
 LAYERS: list[dict[str, bytes | None]] = [
@@ -78,13 +78,8 @@ def tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         }
     )
 
-    def answer(*words: str) -> Any:
-        if words == ("info",):
-            return {"store": {"GraphRoot": str(tmp_path)}}
-        assert words[-1] == NAME
-        return {"Manifest": manifest, "Config": config, "FromImageDigest": digest(manifest.encode())}
-
-    monkeypatch.setattr(images_stored, "_buildah", answer)
+    monkeypatch.setattr(buildah, "store", lambda: tmp_path)
+    monkeypatch.setattr(buildah, "buildah", lambda *_: json.dumps({"Manifest": manifest, "Config": config}))
     return made
 
 
@@ -96,7 +91,7 @@ def blobs(archive: bytes) -> dict[str, bytes]:
 
 def written(present: set[str]) -> dict[str, bytes]:
     out = io.BytesIO()
-    write(NAME, out, present)
+    send(NAME, out, present)
     return blobs(out.getvalue())
 
 
@@ -114,11 +109,11 @@ def test_each_layer_that_is_wanted_is_there_byte_for_byte(tars: list[bytes], lef
 
 def test_a_layer_that_is_not_stored_is_said(tars: list[bytes], tmp_path: Path) -> None:
     (tmp_path / "overlay-layers" / "layers.json").write_text("[]")
-    with pytest.raises(NotStored, match="build it again"):
+    with pytest.raises(NotStored, match="built again"):
         written(set())
 
 
 def test_without_buildah_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(NotStored, match="install the package buildah"):
-        write(NAME, io.BytesIO())
+    with pytest.raises(CommandError, match="buildah is not here: install it"):
+        send(NAME, io.BytesIO())

@@ -6,9 +6,7 @@ What is installed here is what a user's cluster has already; KAITO itself is the
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -24,11 +22,12 @@ from kaito.embedded.lock import locked
 from kaito.embedded.programs import fetch
 from kaito.runtime.kube import Kube
 from tests.cluster import images, knative, layout
-from tests.cluster.commands import run, wait_for
-from tests.cluster.images import Image, Report
+from tests.cluster.commands import wait_for
+from tests.cluster.containerd import Containerd
+from tests.cluster.images import Report
 from tests.cluster.layout import Layout
 from tests.cluster.machine import Machine
-from tests.cluster.programs import CTR, GO_MODULES, NODE
+from tests.cluster.programs import GO_MODULES, NODE
 
 _HERE: Final = Path(__file__).parent
 _DEPLOYMENT: Final = Kind("apps/v1", "Deployment")
@@ -71,7 +70,8 @@ class Cluster:
                     self._machine.end()
                     report("starting the node")
                     self._machine.start()
-                self._import(wanted, report)
+                self._wait(lambda: self._socket.exists(), lambda: "containerd does not answer")
+                self.containerd.load(wanted, self._where.containerd / "loaded.json", report)
                 self._wait(self._serves, lambda: "the API server does not answer")
                 kube = self.kube()
                 report("installing Knative")
@@ -96,9 +96,10 @@ class Cluster:
         deployments = [item for namespace in _SYSTEM for item in kube.list(_DEPLOYMENT, namespace).items]
         return missing + [item["metadata"]["name"] for item in deployments if not _is(item, "Available")]
 
-    def ctr(self, *words: str) -> str:
-        """What containerd's own command line says of Kubernetes' images; raises CommandError."""
-        return run(*self._ctr, *words)
+    @property
+    def containerd(self) -> Containerd:
+        """Of the node that runs."""
+        return Containerd(self._socket)
 
     def _objects(self, report: Report) -> list[Object]:
         """What is installed on the bare cluster: names, the gateway, Knative."""
@@ -109,45 +110,9 @@ class Cluster:
             *(document for file in own for document in yaml.safe_load_all(file.read_text())),
         ]
 
-    def _import(self, wanted: Sequence[Image], report: Report) -> None:
-        """Give containerd the images it has not got in their present form."""
-        socket = self._machine.inside(layout.CONTAINERD_SOCKET)
-        self._wait(socket.exists, lambda: "containerd does not answer")
-        there = set(self.ctr("images", "ls", "-q").split())
-        record = self._where.containerd / "loaded.json"
-        known: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
-        for image in wanted:
-            if image.reference in there and known.get(image.reference) == image.key:
-                continue
-            report(f"loading {image.reference}")
-            self._load(image)
-            known[image.reference] = image.key
-            record.write_text(json.dumps(known))
-
-    def _load(self, image: Image) -> None:
-        present = frozenset(self.ctr("content", "ls", "-q").split())
-        with subprocess.Popen(
-            [*self._ctr, "images", "import", "-"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        ) as loading:
-            assert loading.stdin is not None
-            assert loading.stderr is not None
-            try:
-                image.send(loading.stdin, present)
-                loading.stdin.close()
-            except BrokenPipeError:  # it has said why
-                pass
-            said = loading.stderr.read().decode(errors="replace")
-        if loading.returncode:
-            raise ClusterError(f"containerd does not take {image.reference}: {said.strip()}")
-
     @property
-    def _ctr(self) -> list[str]:
-        (program,) = fetch([CTR]).values()
-        socket = self._machine.inside(layout.CONTAINERD_SOCKET)
-        return [str(program), "--address", str(socket), "--namespace", "k8s.io"]
+    def _socket(self) -> Path:
+        return self._machine.inside(layout.CONTAINERD_SOCKET)
 
     def _serves(self) -> bool:
         return self.kubeconfig.exists() and self.kube().probe()

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.error import EmbeddedError
@@ -18,6 +18,9 @@ from kaito.embedded.models import SMOLLM2, ModelStore
 from kaito.embedded.programs import Program, fetch
 from tests.cluster import archive, buildah, dockerfiles, knative
 from tests.cluster.programs import COREDNS, component
+
+#: As in settings/containerd.toml.
+PAUSE: Final = "dev.local/kaito/pause:1"
 
 #: Told, in a few words, what is going on.
 Report = Callable[[str], None]
@@ -59,9 +62,9 @@ def _pause() -> Image:
     program = shutil.which("catatonit")
     if program is None:
         raise ImageError("catatonit is not here: install it with this machine's package manager")
-    reference, inside = "dev.local/kaito/pause:1", "usr/bin/catatonit"
+    inside = "usr/bin/catatonit"
     key = hashlib.sha256(Path(program).read_bytes()).hexdigest()[:24]
-    return Image(reference, key, _files(reference, {inside: Path(program)}, f"/{inside}", "-P"))
+    return Image(PAUSE, key, _files(PAUSE, {inside: Path(program)}, f"/{inside}", "-P"))
 
 
 def _dockerfile(name: str, report: Report) -> Image:

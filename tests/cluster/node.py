@@ -36,8 +36,9 @@ from kaito.runtime.log import configure
 from tests.cluster import layout
 from tests.cluster.cgroups import make
 from tests.cluster.commands import run, wait_for
+from tests.cluster.containerd import Containerd
 from tests.cluster.layout import INSIDE
-from tests.cluster.programs import CNI, CONTAINERD, CONTAINERD_SHIM, CTR, NODE
+from tests.cluster.programs import CNI, CONTAINERD, CONTAINERD_SHIM, NODE
 
 FILES: Final = Path(__file__).parent / "settings"
 _SYSCTLS: Final = {
@@ -113,18 +114,16 @@ class Node:
         process = self._table.start("containerd-images", [str(self._programs[CONTAINERD]), *alone])
         try:
             wait_for(lambda: _listening(_BOOKS_SOCKET), lambda: "containerd does not answer")
+            ctr = Containerd(_BOOKS_SOCKET).ctr
             for what in ("containers", "snapshots"):
-                for line in self._ctr(what, "ls").splitlines()[1:]:
+                for line in ctr(what, "ls").splitlines()[1:]:
                     name, *_, kind = line.split()
                     if what == "containers" or kind == "Active":
-                        self._ctr(what, "rm", name)
-            for line in self._ctr("leases", "ls", "-q").splitlines():
-                self._ctr("leases", "rm", line)
+                        ctr(what, "rm", name)
+            for line in ctr("leases", "ls", "-q").splitlines():
+                ctr("leases", "rm", line)
         finally:
             process.stop()
-
-    def _ctr(self, *words: str) -> str:
-        return run(str(self._programs[CTR]), "--address", str(_BOOKS_SOCKET), "--namespace", "k8s.io", *words)
 
     def _run_containerd(self) -> None:
         self._supervise("containerd", [str(self._programs[CONTAINERD]), "--config", str(FILES / "containerd.toml")])

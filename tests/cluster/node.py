@@ -37,6 +37,7 @@ from tests.cluster import layout
 from tests.cluster.cgroups import make
 from tests.cluster.commands import run, wait_for
 from tests.cluster.containerd import Containerd
+from tests.cluster.envoy_binary import binary
 from tests.cluster.layout import INSIDE
 from tests.cluster.programs import CNI, CONTAINERD, CONTAINERD_SHIM, NODE
 
@@ -153,6 +154,7 @@ class Node:
             [
                 *(sys.executable, "-m", "tests.cluster.ingress"),
                 f"--kubeconfig={plane.kubeconfig}",
+                f"--envoy={binary(log.info)}",
                 f"--directory={INSIDE.node / 'ingress'}",
                 f"--external={layout.NODE_ADDRESS}:{layout.EXTERNAL_PORT}",
                 f"--internal={layout.NODE_ADDRESS}:{layout.INTERNAL_PORT}",

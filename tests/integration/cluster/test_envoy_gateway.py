@@ -118,7 +118,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     try:
-        program = binary()
+        program = binary(print)
     except EmbeddedError as error:
         pytest.skip(str(error))
     with ExitStack() as stack:

@@ -18,7 +18,7 @@ from kaito.runtime.keys import Key, own_key, owner_key
 from kaito.runtime.kube import Kube
 from kaito.runtime.plan import Plan
 from kaito.runtime.reconciler import Function
-from kaito.runtime.sweep import fast_sweep
+from kaito.runtime.sweep import fast_sweep, hears
 
 
 def keys(event: Event) -> Iterable[Key]:
@@ -48,4 +48,4 @@ def function() -> Function[Observed]:
         return reconcile(observed, catalogue, settings, now)
 
     reads = partial(observe, others=settings.adopts)
-    return Function(NAME, keys, list_keys, reads, decide, refused, fast_sweep(NAME))
+    return Function(NAME, keys, list_keys, reads, decide, refused, fast_sweep(NAME), partial(hears, function=NAME))

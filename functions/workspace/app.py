@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
 import presets
 from functions.workspace.observe import observe
@@ -18,7 +19,7 @@ from kaito.runtime.keys import Key, own_key, owner_key, workspace_key
 from kaito.runtime.kube import Kube
 from kaito.runtime.plan import Plan
 from kaito.runtime.reconciler import Function
-from kaito.runtime.sweep import fast_sweep
+from kaito.runtime.sweep import fast_sweep, hears
 
 
 def keys(event: Event) -> Iterable[Key]:
@@ -58,4 +59,4 @@ def function() -> Function[Observed]:
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)
 
-    return Function(NAME, keys, list_keys, observe, decide, refused, fast_sweep(NAME))
+    return Function(NAME, keys, list_keys, observe, decide, refused, fast_sweep(NAME), partial(hears, function=NAME))

@@ -40,7 +40,7 @@ class Function(Generic[Observed]):
     ``keys`` turns an event into the objects it hints at; ``list_keys`` names all of them, for the sweep; ``observe``
     does all reads for some keys at once; ``reconcile`` is pure, and so is ``refused``: what to write instead when the
     API server refuses a write for good, with its words. ``fast_sweep`` is the PingSource that exists only while
-    something is unsettled.
+    something is unsettled, or ``hears`` says that events may not reach the function.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Function(Generic[Observed]):
     reconcile: Callable[[Observed, datetime], Plan]
     refused: Callable[[Observed, str, datetime], Plan]
     fast_sweep: Object
+    hears: Callable[[Kube], bool]
 
 
 class Reconciler(Generic[Observed]):
@@ -62,6 +63,7 @@ class Reconciler(Generic[Observed]):
         self._waiting: dict[Key, list[Future[None]]] = {}
         self._active: set[Key] = set()
         self._unsettled: set[Key] = set()
+        self._hears = True
         self._sweeping_fast: bool | None = None  # not known at start, nor after a write that failed
         self._timers: list[tuple[float, Key]] = []
         for index in range(workers):
@@ -80,10 +82,18 @@ class Reconciler(Generic[Observed]):
         return futures
 
     def sweep(self) -> list[Future[None]]:
-        """Ask for a reconcile of every object there is."""
-        keys = self._function.list_keys(self._kube)
+        """Ask for a reconcile of every object there is; raises KubeError, and is then tried again by a fast sweep."""
+        try:
+            hears = self._function.hears(self._kube)  # what comes after this look, is heard of or listed now
+            keys = self._function.list_keys(self._kube)
+        except KubeError:
+            with self._changed:
+                self._hears = False
+            self._balance_fast_sweep()
+            raise
         with self._changed:
             self._unsettled.intersection_update(keys)
+            self._hears = hears
         if not keys:
             self._balance_fast_sweep()
         return self.submit(keys)
@@ -186,10 +196,10 @@ class Reconciler(Generic[Observed]):
             self.submit([key])
 
     def _balance_fast_sweep(self) -> None:
-        """Have the fast sweep's PingSource exactly while something is unsettled."""
+        """Have the fast sweep's PingSource exactly while something is unsettled or unheard."""
         with self._switching:  # the writes must come in the order of the decisions
             with self._changed:
-                wanted = bool(self._unsettled)
+                wanted = bool(self._unsettled) or not self._hears
                 if wanted == self._sweeping_fast or (not wanted and (self._waiting or self._active)):
                     return
                 self._sweeping_fast = wanted

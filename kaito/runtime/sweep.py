@@ -1,8 +1,10 @@
-"""The fast sweep: a PingSource that a function keeps only while something of its own is unsettled."""
+"""The fast sweep: a PingSource that a function keeps only while something is unsettled, or may be unheard."""
 
 from __future__ import annotations
 
-from kaito.api.resources import PING_SOURCE, Object
+from kaito.api.conditions import conditions_of
+from kaito.api.resources import PING_SOURCE, TRIGGER, Object
+from kaito.runtime.kube import Kube
 
 NAMESPACE = "kaito-system"
 
@@ -25,3 +27,12 @@ def fast_sweep(function: str) -> Object:
             },
         },
     }
+
+
+def hears(kube: Kube, function: str) -> bool:
+    """May events reach the function? Not while its Trigger is being set up: what happens then, nobody is told of.
+
+    Where there is no Trigger of its name, something else than Knative delivers.
+    """
+    ready = conditions_of(kube.get(TRIGGER, function, NAMESPACE) or {}).get("Ready")
+    return ready is None or ready.status == "True"

@@ -101,6 +101,12 @@ class User(Person):
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
         return done.stdout
 
+    def install(self, *flags: str) -> None:
+        """As README says."""
+        self.kubectl(
+            "apply", "--server-side", "--field-manager=kaito", *flags, "-k", str(CONFIG / "overlays" / "local")
+        )
+
     def node(self) -> Object:
         (node,) = self.kube.list(NODE).items
         return node
@@ -172,7 +178,7 @@ def pods(cluster: Cluster) -> Iterator[Pods]:
 def user(cluster: Cluster, pods: Pods) -> User:
     """Of a cluster on which KAITO is installed."""
     user = User(cluster)
-    user.kubectl("apply", "--server-side", "--field-manager=kaito", "-k", str(CONFIG / "overlays" / "local"))
+    user.install()
     user.kubectl("delete", "workspace", "--all", "--all-namespaces", "--timeout=90s")
     until(lambda: installed(user), 90, "KAITO's parts being ready")
     return user

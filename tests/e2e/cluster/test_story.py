@@ -41,6 +41,14 @@ def test_up_again_keeps_what_runs(cluster: Cluster) -> None:
     assert cluster.waiting_for() == []
 
 
+def test_a_workspace_applied_in_the_same_breath_as_kaito_becomes_ready(cluster: Cluster) -> None:
+    """Its events may come before anybody listens."""
+    hasty = User(cluster)
+    hasty.install()
+    hasty.kubectl("apply", "-f", str(CONFIG / "examples" / "smollm2.yaml"))
+    until(lambda: hasty.is_true(NAME, "WorkspaceReady"), 90, "WorkspaceReady")
+
+
 def test_functions_are_no_pods_while_there_is_nothing_to_do(user: User, pods: Pods) -> None:
     until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")
     print(user.kubectl("get", "ksvc,workspace,machine,pods", "-A"))
@@ -130,9 +138,7 @@ def test_what_was_lost_the_sweep_finds(user: User, pods: Pods) -> None:
     user.kubectl("patch", "pingsource", "kaito-sweep", "-n", "kaito-system", "--type=merge", "-p", every_few_seconds)
     until(lambda: user.node()["metadata"]["labels"].get("apps") == "smollm2", 90, "the label")
     assert user.node()["metadata"]["labels"]["kaito.sh/claim"] == claim["metadata"]["name"]
-    user.kubectl(
-        "apply", "--server-side", "--field-manager=kaito", "--force-conflicts", "-k", str(CONFIG / "overlays" / "local")
-    )
+    user.install("--force-conflicts")
     until(lambda: installed(user), 90, "the source again")
 
 

@@ -54,10 +54,23 @@ class Fixture:
         self.failure: Exception | None = None
         self.live = [A, B]
         self._plan = plan
+        self.hears = True
         function = Function(
-            "test", lambda _: (), lambda _: self.live, self._observe, self._decide, self._refused, fast_sweep("test")
+            "test",
+            lambda _: (),
+            self._list,
+            self._observe,
+            self._decide,
+            self._refused,
+            fast_sweep("test"),
+            lambda _: self.hears,
         )
         self.reconciler = Reconciler(function, cast(Kube, self.kube), workers=workers)
+
+    def _list(self, kube: Kube) -> Sequence[Key]:
+        if self.failure:
+            raise self.failure
+        return self.live
 
     def _observe(self, kube: Kube, keys: Sequence[Key]) -> Mapping[Key, str]:
         self.observations.append([key.name for key in keys])
@@ -170,6 +183,37 @@ def test_the_fast_sweep_lives_only_while_something_is_unsettled() -> None:
     unsettled.clear()
     assert not wait(fixture.reconciler.sweep(), LIMIT).not_done
     assert written(["-test-fast", "test-fast", "-test-fast"])
+
+
+@pytest.mark.parametrize("live", [[], [A]])
+def test_what_may_not_be_heard_of_is_looked_for_until_it_is(live: list[Key]) -> None:
+    fixture = Fixture()
+    fixture.live, fixture.hears = live, False
+
+    def written(expected: list[str]) -> bool:
+        with fixture.reconciler._changed:
+            return fixture.reconciler._changed.wait_for(lambda: fixture.kube.written == expected, LIMIT)
+
+    fixture.reconciler.sweep()
+    assert written(["test-fast"])
+    fixture.run(B)
+    assert written(["test-fast"]), "that one event came says nothing of the others"
+    fixture.hears = True
+    fixture.reconciler.sweep()
+    assert written(["test-fast", "-test-fast"])
+
+
+def test_a_sweep_that_fails_is_tried_again() -> None:
+    """As at an installation: an API server that has just got a CRD does not list its objects yet."""
+    fixture = Fixture()
+    fixture.failure = KubeError(429, "TooManyRequests", "storage is (re)initializing")
+    with pytest.raises(KubeError, match="initializing"):
+        fixture.reconciler.sweep()
+    assert fixture.kube.written == ["test-fast"]
+    fixture.failure = None
+    fixture.reconciler.sweep()
+    with fixture.reconciler._changed:
+        assert fixture.reconciler._changed.wait_for(lambda: "-test-fast" in fixture.kube.written, LIMIT)
 
 
 @settings(max_examples=25, deadline=None)

@@ -51,8 +51,9 @@ def client(reconciler: ScriptedReconciler) -> FlaskClient:
     def keys(event: Event) -> Iterable[Key]:
         return (KEY,) if event.data.get("ours") else ()
 
+    nothing = cast(Any, None)
     function: Function[Any] = Function(
-        "test", keys, lambda _: (), lambda *_: {}, cast(Any, None), cast(Any, None), fast_sweep("test")
+        "test", keys, lambda _: (), lambda *_: {}, nothing, nothing, fast_sweep("test"), lambda _: True
     )
     return create_app(function, cast("Reconciler[Any]", reconciler)).test_client()
 

@@ -45,7 +45,7 @@ def test_a_node_is_known_by_its_pid_and_command(where: Layout, node: subprocess.
     assert Machine(where).problem() == ""
 
 
-@pytest.mark.parametrize("content", ["", "not a number", str(os.getpid()), "4194304000"])
+@pytest.mark.parametrize("content", ["", "not a number", "1", "4194304000"])
 def test_another_process_under_its_pid_is_not_the_node(where: Layout, content: str) -> None:
     (where.node / "pid").write_text(content)
     assert Machine(where).pid is None

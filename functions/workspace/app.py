@@ -54,7 +54,7 @@ def list_keys(kube: Kube) -> Sequence[Key]:
 
 def function() -> Function[Observed]:
     settings = Settings.from_environment(os.environ)
-    catalogue = presets.load()
+    catalogue = presets.installed(os.environ)
 
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)

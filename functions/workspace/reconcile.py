@@ -15,7 +15,7 @@ from kaito.api.claims import render_claim
 from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition
 from kaito.api.resources import Kind, Object
-from kaito.api.workspace import FINALIZER, Workspace
+from kaito.api.workspace import ANNOTATION_BYPASS, FINALIZER, Workspace
 from kaito.runtime.plan import Apply, Delete, Effect, Plan, finalizer, holds
 from kaito.runtime.report import report
 from presets import Catalogue, ModelPreset, Sku, shortfall
@@ -76,7 +76,7 @@ def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -
     model = catalogue.model(preset.name)
     if model is None:
         alike = get_close_matches(preset.name.lower(), catalogue.models, n=3)
-        known = f"did you mean {' or '.join(alike)}?" if alike else f"it has {', '.join(sorted(catalogue.models))}"
+        known = f"did you mean {' or '.join(alike)}?" if alike else f"it has {', '.join(catalogue.names)}"
         return Refusal("UnknownPreset", f"there is no preset {preset.name!r} in the catalogue: {known} {ANEW}")
     if model.access_mode == "private" and not (preset.access_mode == "private" and preset.preset_options.image):
         return Refusal(
@@ -101,10 +101,10 @@ def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -
             f"a Knative Service named {workspace.metadata.name} is there already and is not this Workspace's:"
             " delete it, or give the Workspace another name",
         )
-    lacking = shortfall(model, sku, workspace.resource.count)
-    if lacking is None:
+    lacking = shortfall(model.name, model.inference, sku, workspace.resource.count)
+    if lacking is None or ANNOTATION_BYPASS in workspace.metadata.annotations:
         return model, sku
-    enough = catalogue.smallest(model, sku.provider)
+    enough = catalogue.smallest(model.inference, sku.provider)
     return Refusal("InsufficientGPUs", f"{lacking}: {enough.name} would do. {ANEW}" if enough else f"{lacking}. {ANEW}")
 
 

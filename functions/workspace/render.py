@@ -25,7 +25,7 @@ def inference_service(workspace: Workspace, model: ModelPreset, sku: Sku, servin
     assert workspace.inference.preset is not None
     meta, options = workspace.metadata, workspace.inference.preset.preset_options
     to_zero = meta.annotations.get(ANNOTATION_SCALE_TO_ZERO) == "true"
-    gpus = sku.gpus if model.gpus else 0
+    gpus = sku.gpus if model.inference.gpus else 0
     spec: Object = {
         "timeoutSeconds": 600,
         "responseStartTimeoutSeconds": 600,

@@ -15,8 +15,12 @@ FINALIZER = "workspace.finalizer.kaito.sh"
 LABEL_WORKSPACE = "kaito.sh/workspace"
 LABEL_NAMESPACE = "kaito.sh/workspacenamespace"
 ANNOTATION_SCALE_TO_ZERO = "kaito.sh/scale-to-zero"
+#: Present, whatever its value: the author knows better what fits.
+ANNOTATION_BYPASS = "kaito.sh/bypass-resource-checks"
 
 DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_PRESET_NAME = "^[A-Za-z0-9]([-A-Za-z0-9._/]*[A-Za-z0-9])?$"
 
 
 def _rules(*rules: tuple[str, str]) -> dict[str, Any]:
@@ -82,15 +86,36 @@ class ResourceSpec(ApiModel):
     )
 
 
+def _is_image(field: str) -> tuple[str, str]:
+    """https://github.com/distribution/reference, with short names."""
+    return (
+        f"!has(self.{field}) || self.{field} == '' || self.{field}.matches('{_IMAGE}')",
+        f"'{field}: \"' + self.{field} + '\" is no image reference: [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST]'",
+    )
+
+
+_PART = r"[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = (
+    rf"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]+)?/)?{_PART}(/{_PART})*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[a-f0-9]{64})?$"
+)
+_Image = Annotated[str, Field(max_length=1024)]
+_Secrets = Annotated[tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=16)]
+
+
 class PresetOptions(ApiModel):
-    image: str = Field("", description="An image of your own that holds the model's weights.")
-    image_pull_secrets: tuple[str, ...] = ()
+    image: _Image = Field("", description="An image of your own that holds the model's weights.")
+    image_pull_secrets: _Secrets = ()
+
+    model_config = ConfigDict(json_schema_extra=_rules(_is_image("image")))
 
 
 class PresetSpec(ApiModel):
     """A model of the catalogue."""
 
-    name: str = Field(min_length=1, description="The preset's name, e.g. phi-3-mini-4k-instruct.")
+    name: str = Field(
+        max_length=253, pattern=_PRESET_NAME, description="The preset's name, e.g. phi-3-mini-4k-instruct."
+    )
     access_mode: Literal["public", "private"] = "public"
     preset_options: PresetOptions = PresetOptions()
 
@@ -109,11 +134,11 @@ class PresetSpec(ApiModel):
 class DataSource(ApiModel):
     """Where data comes from: exactly one of urls, volumeSource, image."""
 
-    name: str = ""
-    urls: tuple[str, ...] = ()
+    name: str = Field("", max_length=253)
+    urls: Annotated[tuple[Annotated[str, Field(max_length=2048)], ...], Field(max_length=32)] = ()
     volume_source: FreeForm | None = None
-    image: str = ""
-    image_pull_secrets: tuple[str, ...] = ()
+    image: _Image = ""
+    image_pull_secrets: _Secrets = ()
 
     model_config = ConfigDict(
         json_schema_extra=_rules(
@@ -122,19 +147,56 @@ class DataSource(ApiModel):
                 " has(self.image) && size(self.image) > 0].filter(x, x).size() == 1",
                 "'give exactly one of urls, volumeSource or image'",
             ),
+            _is_image("image"),
         )
     )
 
 
 class DataDestination(ApiModel):
+    """Where a result goes: exactly one of volumeSource, image."""
+
     volume_source: FreeForm | None = None
-    image: str = ""
-    image_push_secret: str = ""
+    image: _Image = ""
+    image_push_secret: str = Field("", max_length=253)
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            (
+                "has(self.volumeSource) != (has(self.image) && size(self.image) > 0)",
+                "'give exactly one of volumeSource or image'",
+            ),
+            (
+                "!has(self.image) || self.image == '' || (has(self.imagePushSecret) && self.imagePushSecret != '')",
+                "'image ' + self.image + ' needs imagePushSecret: a Secret of type kubernetes.io/dockerconfigjson'",
+            ),
+            _is_image("image"),
+        )
+    )
 
 
 class AdapterSpec(ApiModel):
+    """A fine-tuned adapter, in an image, that is mixed into the preset's model."""
+
     source: DataSource
-    strength: str = Field("1.0", description="How much of the adapter is mixed in, from 0.0 to 1.0.")
+    strength: str = Field("1.0", max_length=32, description="How much of the adapter is mixed in, from 0.0 to 1.0.")
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            (
+                "has(self.source.image) && size(self.source.image) > 0",
+                "'source.image: an adapter comes in an image'",
+            ),
+            (
+                f"has(self.source.name) && self.source.name.matches('{_DNS_SUBDOMAIN}')",
+                "'source.name: every adapter needs a name of lower-case letters, digits, - and ., not \"'"
+                " + (has(self.source.name) ? self.source.name : '') + '\"'",
+            ),
+            (
+                r"self.strength.matches('^(0?\\.[0-9]+|0(\\.[0-9]*)?|1(\\.0*)?)$')",
+                "'strength: from 0.0 to 1.0, not \"' + self.strength + '\"'",
+            ),
+        )
+    )
 
 
 class InferenceSpec(ApiModel):
@@ -142,7 +204,7 @@ class InferenceSpec(ApiModel):
 
     preset: PresetSpec | None = None
     template: FreeForm | None = Field(None, description="A PodTemplateSpec of your own instead of a preset.")
-    config: str = Field("", description="A ConfigMap with the server's settings.")
+    config: str = Field("", max_length=253, description="A ConfigMap with the server's settings.")
     adapters: Annotated[tuple[AdapterSpec, ...], Field(max_length=10)] = ()
 
     model_config = ConfigDict(
@@ -151,6 +213,15 @@ class InferenceSpec(ApiModel):
                 "has(self.preset) != has(self.template)",
                 "has(self.preset) ? 'inference: give preset or template, not both'"
                 " : 'inference: give a preset (inference.preset.name) or a pod template (inference.template)'",
+            ),
+            (
+                "!has(self.adapters) || self.adapters.all(a, self.adapters.exists_one(b,"
+                " (has(a.source.name) ? a.source.name : '') == (has(b.source.name) ? b.source.name : '')))",
+                "'inference.adapters: two have the same source.name: each needs one of its own'",
+            ),
+            (
+                "!has(self.template) || !(has(self.adapters) && size(self.adapters) > 0 || has(self.config))",
+                "'inference: adapters and config are for presets: a pod template brings its own server'",
             ),
             (
                 "!has(oldSelf.preset) || (has(self.preset) && self.preset == oldSelf.preset)",
@@ -169,9 +240,20 @@ class TuningSpec(ApiModel):
 
     preset: PresetSpec
     method: str = Field("qlora", pattern="^([lL][oO][rR][aA]|[qQ][lL][oO][rR][aA])$", description="lora or qlora.")
-    config: str = ""
+    config: str = Field("", max_length=253)
     input: DataSource
     output: DataDestination
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            _immutable("preset", "tuning.preset"),
+            _immutable("method", "tuning.method"),
+            (
+                "(has(self.input.name) ? self.input.name : '') == (has(oldSelf.input.name) ? oldSelf.input.name : '')",
+                "'tuning.input.name cannot be changed: delete the Workspace and create it anew'",
+            ),
+        )
+    )
 
 
 class WorkspaceStatus(ApiModel):
@@ -198,6 +280,10 @@ WORKSPACE_RULES = _rules(
         "has(self.inference) != has(self.tuning)",
         "has(self.inference) ? 'give inference or tuning, not both: one Workspace does one thing'"
         " : 'give inference (to serve a model) or tuning (to fine-tune one)'",
+    ),
+    (
+        "!has(self.tuning) || self.resource.count == 1",
+        "'resource.count: tuning runs on one node: set it to 1'",
     ),
     (
         "has(oldSelf.inference) == has(self.inference) && has(oldSelf.tuning) == has(self.tuning)",

@@ -28,6 +28,8 @@ from kaito.embedded.platform import Platform
 from kaito.embedded.process import ProcessTable, end_process
 from kaito.runtime.kube import Kube, KubeError
 from kaito.runtime.log import configure
+from presets import CatalogueError, manifest
+from presets.catalogue import FOLDER
 
 DEFAULT_DIRECTORY: Final = Path(".kaito")
 REFRESH_SECONDS: Final = 0.5
@@ -39,7 +41,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
+console, errors = Console(), Console(stderr=True)
 
 
 class NotAPlatform(EmbeddedError):
@@ -170,12 +172,20 @@ def demo() -> None:
     raise typer.Exit(0 if told else 1)
 
 
+@app.command()
+def catalogue(
+    folder: Annotated[Path, typer.Argument(help="Holds models.yaml and skus.csv; ours if left out.")] = FOLDER,
+) -> None:
+    """A catalogue of models and instance types as a ConfigMap, for `kubectl apply -f -`."""
+    sys.stdout.write(manifest.text(folder))
+
+
 def main() -> None:
     """Errors that the user can do something about end in a sentence, not a traceback."""
     try:
         app()
-    except (EmbeddedError, KubeError) as error:
-        console.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    except (EmbeddedError, KubeError, CatalogueError) as error:
+        errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

@@ -184,11 +184,14 @@ class Kube:
         assert result is not None
         return result
 
-    def create(self, obj: Object, *, subresource_of: str | None = None) -> Object:
-        """Create, or with ``subresource_of`` post to that object's subresource (TokenRequest)."""
+    def create(self, obj: Object, *, subresource_of: str | None = None, dry_run: bool = False) -> Object:
+        """Create, or with ``subresource_of`` post to that object's subresource (TokenRequest).
+
+        ``dry_run``: the API server says all that it would say, and keeps nothing.
+        """
         meta = obj["metadata"]
         path = subresource_of or Kind.of(obj).path(meta.get("namespace"))
-        result = self._call("POST", path, {}, obj)
+        result = self._call("POST", path, {"dryRun": "All"} if dry_run else {}, obj)
         assert result is not None
         return result
 

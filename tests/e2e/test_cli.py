@@ -96,8 +96,8 @@ def test_two_at_once_do_not_disturb_each_other(up: Callable[[str], Terminal], tm
 
     refused = kaito("up", cwd=tmp_path / "one")
     assert refused.returncode == 1
-    assert "runs in" in refused.stdout
-    assert "kaito down" in refused.stdout
+    assert "runs in" in refused.stderr
+    assert "kaito down" in refused.stderr
     assert holder(one.state / "lock") == one.process.pid
 
 

@@ -1,4 +1,4 @@
-"""One real control plane for all integration tests of a worker."""
+"""One real control plane for all integration tests of a worker, with everything of ours that needs no process."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from kaito.runtime.kube import Kube
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """With our CRDs: keep to a namespace of your own."""
+    """With our CRDs and admission policies: keep to a namespace of your own."""
+    found = programs.prepare()
     crds = [yaml.safe_load(text) for text in rendered().values()]
-    plane = ControlPlane(tmp_path_factory.mktemp("control-plane"), programs.prepare())
+    plane = ControlPlane(tmp_path_factory.mktemp("control-plane"), found)
     plane.start(before_controllers=lambda kube: manifests.install_crds(kube, crds))
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kaito-system"}}
+    manifests.install(plane.kube(), [namespace, *manifests.build(found.kubectl, manifests.CONFIG / "admission")])
     yield plane
     plane.stop()
 

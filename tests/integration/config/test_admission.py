@@ -34,12 +34,22 @@ def resource(**changes: Any) -> Object:
     return {**workspace()["resource"], **changes}
 
 
-TUNING = {
+TUNING: Object = {
     "preset": {"name": "phi-3-mini-4k-instruct"},
     "method": "qlora",
     "input": {"urls": ["https://example.com/data.parquet"]},
     "output": {"image": "registry.example/adapter:1", "imagePushSecret": "push"},
 }
+
+
+def adapting(name: str = "a", image: str = "a:1", strength: str = "0.5") -> Object:
+    return {"preset": {"name": "x"}, "adapters": [{"source": {"name": name, "image": image}, "strength": strength}]}
+
+
+def tuning(**changes: Any) -> Object:
+    return {name: value for name, value in {**TUNING, **changes}.items() if value is not None}
+
+
 INVALID = {
     "neither": (workspace(inference=None), "give inference (to serve a model) or tuning"),
     "both": (workspace(tuning=TUNING), "give inference or tuning, not both"),
@@ -77,6 +87,33 @@ INVALID = {
     "adapter of two sources": (
         workspace(inference={"preset": {"name": "x"}, "adapters": [{"source": {"image": "a:1", "urls": ["b"]}}]}),
         "give exactly one of urls, volumeSource or image"),
+    "adapter without an image": (
+        workspace(inference={"preset": {"name": "x"}, "adapters": [{"source": {"name": "a", "urls": ["b"]}}]}),
+        "source.image: an adapter comes in an image"),
+    "adapter without a name": (
+        workspace(inference={"preset": {"name": "x"}, "adapters": [{"source": {"image": "a:1"}}]}),
+        "source.name: every adapter needs a name"),
+    "adapter of a bad name": (workspace(inference=adapting(name="A b")), 'letters, digits, - and ., not "A b"'),
+    "adapter of a bad image": (workspace(inference=adapting(image="a b")), 'image: "a b" is no image reference'),
+    "adapter of a strength": (workspace(inference=adapting(strength="1.5")), 'strength: from 0.0 to 1.0, not "1.5"'),
+    "adapter of no strength": (workspace(inference=adapting(strength="much")), 'strength: from 0.0 to 1.0, not "much"'),
+    "two adapters of a name": (
+        workspace(inference={"preset": {"name": "x"}, "adapters": adapting()["adapters"] * 2}),
+        "inference.adapters: two have the same source.name"),
+    "adapters of a template": (
+        workspace(inference={"template": {"spec": {}}, "adapters": adapting()["adapters"]}),
+        "adapters and config are for presets"),
+    "preset of a bad name": (workspace(inference={"preset": {"name": "a b"}}), "should match"),
+    "private of a bad image": (
+        workspace(inference={"preset": {"name": "x", "presetOptions": {"image": ":1"}}}), "is no image reference"),
+    "tuning on two": (
+        workspace(inference=None, tuning=TUNING, resource=resource(count=2)), "tuning runs on one node: set it to 1"),
+    "tuning of nothing": (workspace(inference=None, tuning=tuning(input=None)), "tuning.input: Required value"),
+    "tuning to nothing": (workspace(inference=None, tuning=tuning(output=None)), "tuning.output: Required value"),
+    "tuning to nowhere": (workspace(inference=None, tuning=tuning(output={})), "exactly one of volumeSource or image"),
+    "tuning without a secret": (
+        workspace(inference=None, tuning=tuning(output={"image": "a:1"})), "image a:1 needs imagePushSecret"),
+    "tuning of no model": (workspace(inference=None, tuning=tuning(preset=None)), "tuning.preset: Required value"),
     "tuning method": (workspace(inference=None, tuning={**TUNING, "method": "full"}), "should match"),
 }  # fmt: skip
 
@@ -87,6 +124,48 @@ def test_what_cannot_be_is_refused_with_what_to_change(kube: Kube, obj: Object, 
         kube.create(obj)
     assert refused.value.status == 422
     assert sentence in refused.value.message
+
+
+@pytest.mark.parametrize("strength", ["0", "1", "0.0", "1.0", "1.000", ".5", "0.25"])
+def test_strengths(kube: Kube, strength: str) -> None:
+    obj = workspace(inference={**adapting(strength=strength), "preset": {"name": "phi-2"}})
+    assert kube.create(obj, dry_run=True)
+
+
+@pytest.mark.parametrize(
+    "image", ["a", "a:1", "a/b_c/d-e:V.1", "Host.example:5000/a:1", "a@sha256:" + "0" * 64, "localhost/a:1"]
+)
+def test_image_references(kube: Kube, image: str) -> None:
+    obj = workspace(inference={**adapting(image=image), "preset": {"name": "phi-2"}})
+    assert kube.create(obj, dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"preset": {"name": "phi-4"}}, "tuning.preset cannot be changed"),
+        ({"method": "lora"}, "tuning.method cannot be changed"),
+        ({"input": {**TUNING["input"], "name": "other"}}, "tuning.input.name cannot be changed"),
+    ],
+)
+def test_what_a_tuning_is_made_of_stays(kube: Kube, change: Object, sentence: str) -> None:
+    large = resource(instanceType="Standard_NC24ads_A100_v4")
+    kube.apply(workspace("tunes", inference=None, tuning=TUNING, resource=large), manager="user")
+    with pytest.raises(KubeError) as refused:
+        kube.apply(workspace("tunes", inference=None, tuning=tuning(**change), resource=large), manager="user")
+    assert sentence in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inference": {"preset": {"name": "phi-3-mini-4k-instruct"}, "config": "settings"}},
+        {"inference": {**adapting(), "preset": {"name": "phi-3-mini-4k-instruct"}}},
+    ],
+)
+def test_what_can_be_changed(kube: Kube, change: Object) -> None:
+    kube.apply(workspace("changes"), manager="user")
+    assert kube.apply(workspace("changes", **change), manager="user")
 
 
 @pytest.mark.parametrize(

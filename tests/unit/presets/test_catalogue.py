@@ -1,22 +1,28 @@
-"""The catalogue's data, and what fits what."""
+"""The catalogue's data, what fits what, and what is said of a catalogue that is wrong."""
 
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
 import presets
+from presets import CatalogueError, Needs
 
 CATALOGUE = presets.load()
+FOLDER = Path(presets.__file__).parent
 
 
-def test_every_model_is_whole() -> None:
-    assert len(CATALOGUE.models) >= 25
-    for model in CATALOGUE.models.values():
-        assert re.fullmatch(r"\d+Gi", model.disk), model.name
-        assert model.image or model.access_mode == "private", model.name
-        assert model.gpus >= 0
+def test_every_model_is_found_by_all_its_names() -> None:
+    assert len(CATALOGUE.names) >= 25
+    for name, model in CATALOGUE.models.items():
+        assert name in (model.name, *model.aliases)
+        assert CATALOGUE.model(name.upper()) is model
+    phi = CATALOGUE.model("microsoft/phi-4")
+    assert phi is not None
+    assert phi.name == "phi-4"
 
 
 @pytest.mark.parametrize(
@@ -41,12 +47,6 @@ def test_an_unknown_instance_type_is_none() -> None:
     assert CATALOGUE.sku("gpu-box") is None
 
 
-def test_the_reference_disk_bug_is_put_right() -> None:
-    model = CATALOGUE.model("falcon-40b")
-    assert model is not None
-    assert model.disk == "400Gi"
-
-
 @pytest.mark.parametrize(
     ("model", "sku", "count", "lacking"),
     [
@@ -63,7 +63,7 @@ def test_what_fits(model: str, sku: str, count: int, lacking: str | None) -> Non
     preset, instance_type = CATALOGUE.model(model), CATALOGUE.sku(sku)
     assert preset is not None
     assert instance_type is not None
-    found = presets.shortfall(preset, instance_type, count)
+    found = presets.shortfall(preset.name, preset.inference, instance_type, count)
     assert found == lacking if lacking is None else lacking in (found or "")
 
 
@@ -71,7 +71,96 @@ def test_what_fits(model: str, sku: str, count: int, lacking: str | None) -> Non
 def test_the_smallest_that_would_do(name: str) -> None:
     model = CATALOGUE.model(name)
     assert model is not None
-    smallest = CATALOGUE.smallest(model, "azure")
-    assert smallest is not None
-    assert smallest.gpu_model, "an old type that no cloud has any more is no advice"
-    assert presets.shortfall(model, smallest, 1) is None
+    for needs in filter(None, (model.inference, model.tuning)):
+        smallest = CATALOGUE.smallest(needs, "azure")
+        assert smallest is not None
+        assert smallest.gpu_model, "an old type that no cloud has any more is no advice"
+        assert presets.shortfall(name, needs, smallest, 1) is None
+
+
+def test_nothing_is_large_enough_for_what_is_too_large() -> None:
+    assert CATALOGUE.smallest(Needs(gpus=99, gpu_memory_gib=0), "azure") is None
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A catalogue of one's own."""
+    for name in ("models.yaml", "skus.csv"):
+        shutil.copy(FOLDER / name, tmp_path)
+    return tmp_path
+
+
+OURS = """
+registry: registry.example
+models:
+- name: our-model
+  aliases: [We/Our-Model]
+  image: our-model:1
+  weights: weights
+  disk: 10Gi
+  inference: {gpus: 1, gpu_memory_gib: 4}
+  readiness_minutes: 5
+  torch_dtype: auto
+  pipeline: text-generation
+"""
+
+
+def test_an_installation_may_have_its_own(folder: Path) -> None:
+    (folder / "models.yaml").write_text(OURS)
+    with (folder / "skus.csv").open("a") as skus:
+        skus.write("ours,gpu-box,4,96,Our GPU\n")
+    catalogue = presets.installed({"KAITO_CATALOGUE": str(folder)})
+    model, sku = catalogue.model("we/our-model"), catalogue.sku("GPU-Box")
+    assert model is not None
+    assert model.image == "registry.example/our-model:1"
+    assert sku is not None
+    assert (sku.gpus, sku.memory_gib) == (4, 96)
+    assert presets.installed({}) == CATALOGUE
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("disk: 10Gi", "disk: 10", r"models.yaml, our-model: disk: .*valid string, got 10"),
+        ("gpus: 1", "gpus: one", r"our-model: inference.gpus: .* got 'one'"),
+        ("pipeline:", "pipelin:", r"our-model: pipeline: Field required.*; pipelin: Extra inputs"),
+        ("  image: our-model:1\n", "  image: ''\n", "our-model: a public model needs an image"),
+        ("[We/Our-Model]", "[our-model]", "our-model is the name of our-model already"),
+        ("- name: our-model\n  aliases: [We/Our-Model]", "- aliases: []", "entry 1: name: Field required"),
+        ("models:", "model:", "needs a list under the key 'models'"),
+        ("[We/Our-Model]", "[We/Our-Model", "models.yaml is not YAML"),
+    ],
+)
+def test_what_is_wrong_with_a_model_is_said(folder: Path, old: str, new: str, said: str) -> None:
+    assert old in OURS
+    (folder / "models.yaml").write_text(OURS.replace(old, new))
+    with pytest.raises(CatalogueError, match=said):
+        presets.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("ours,gpu-box,many,96,GPU", r"skus.csv, line \d+: gpus: .* got 'many'"),
+        ('ours,gpu-box,1,24,"A, B"', "gpu_model: .* got 'A, B'"),
+        ("ours,STANDARD_NC6S_V3,1,16,GPU", "STANDARD_NC6S_V3 has a line already"),
+        ("ours,gpu-box,1", "memory_gib|gpu_model"),
+    ],
+)
+def test_what_is_wrong_with_an_instance_type_is_said(folder: Path, line: str, said: str) -> None:
+    with (folder / "skus.csv").open("a") as skus:
+        skus.write(line + "\n")
+    with pytest.raises(CatalogueError, match=said):
+        presets.load(folder)
+
+
+def test_the_columns_are_where_admission_looks(folder: Path) -> None:
+    (folder / "skus.csv").write_text("name,gpus\ngpu-box,1\n")
+    with pytest.raises(CatalogueError, match="line 1: the columns are provider,name,gpus,memory_gib,gpu_model, not"):
+        presets.load(folder)
+
+
+def test_a_file_that_is_not_there_is_said(folder: Path) -> None:
+    (folder / "skus.csv").unlink()
+    with pytest.raises(CatalogueError, match=re.escape(f"{folder}/skus.csv cannot be read: No such file")):
+        presets.load(folder)

@@ -261,6 +261,12 @@ def test_times_move_only_with_the_status() -> None:
     assert condition["message"] != "old"
 
 
+def test_whoever_knows_better_what_fits_gets_it() -> None:
+    obj = workspace("phi-4")
+    obj["metadata"]["annotations"] = {"kaito.sh/bypass-resource-checks": ""}
+    assert says(decide(Observed(obj)))["ResourceReady"] == ("Unknown", "WaitingForNodes")
+
+
 def test_a_lost_node_is_told() -> None:
     observed = settled()
     plan = decide(Observed(observed.workspace, observed.claims, (node(ready="False"),), observed.service))

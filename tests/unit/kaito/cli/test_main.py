@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from kaito.cli import demonstration
 from kaito.cli.main import NotAPlatform, app
 from kaito.embedded.lock import FileLock
+from presets import CatalogueError, manifest
 
 OURS = ("lock", "ports.json")
 
@@ -37,8 +38,8 @@ def said(*words: str) -> tuple[int, str]:
 def test_down_leaves_a_directory_that_is_not_a_platforms_alone(tmp_path: Path, files: tuple[str, ...]) -> None:
     for name in files:
         (tmp_path / name).write_text("1")
-    code, text = said("down", "--dir", str(tmp_path))
-    assert (code, "There is no platform in" in text) == (0, True)
+    code, told = said("down", "--dir", str(tmp_path))
+    assert (code, "There is no platform in" in told) == (0, True)
     assert tree(tmp_path) == set(files)
 
     done = CliRunner().invoke(app, ["down", "--purge", "--dir", str(tmp_path)])
@@ -47,9 +48,17 @@ def test_down_leaves_a_directory_that_is_not_a_platforms_alone(tmp_path: Path, f
     assert tree(tmp_path) == set(files)
 
 
+def test_a_catalogue_is_printed_for_kubectl(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["catalogue"])
+    assert done.exit_code == 0
+    assert done.stdout == manifest.text()
+    wrong = CliRunner().invoke(app, ["catalogue", str(tmp_path)])
+    assert isinstance(wrong.exception, CatalogueError)
+
+
 def test_purging_what_is_not_there_is_done_already(tmp_path: Path) -> None:
-    code, text = said("down", "--purge", "--dir", str(tmp_path / "none"))
-    assert (code, "There is no platform in" in text) == (0, True)
+    code, told = said("down", "--purge", "--dir", str(tmp_path / "none"))
+    assert (code, "There is no platform in" in told) == (0, True)
 
 
 def test_down_and_purge_of_a_platform_that_has_stopped(tmp_path: Path) -> None:

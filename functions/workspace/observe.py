@@ -35,14 +35,24 @@ def observe(kube: Kube, keys: Sequence[Key]) -> Mapping[Key, Observed]:
 
 def _observe_one(kube: Kube, key: Key) -> Observed:
     workspace = kube.get(WORKSPACE, key.name, key.namespace)
-    claims = _claims(kube, {LABEL_WORKSPACE: key.name, LABEL_NAMESPACE: key.namespace})
-    if workspace is None:
-        if claims:
-            kube.list(WORKSPACE, key.namespace)  # raises where it is the kind that is gone, not this one
-        return Observed(None, claims)
+    if workspace is not None:
+        return around(kube, workspace)
+    claims = _claims_of(kube, key.namespace, key.name)
+    if claims:
+        kube.list(WORKSPACE, key.namespace)  # raises where it is the kind that is gone, not this one
+    return Observed(None, claims)
+
+
+def around(kube: Kube, workspace: Object) -> Observed:
+    """What there is for this Workspace, which itself may be only meant to be."""
+    namespace, name = _name(workspace)
     going = workspace["metadata"].get("deletionTimestamp")
     nodes = () if going else kube.list(NODE, labels=_node_labels(workspace)).items
-    return Observed(workspace, claims, nodes, kube.get(KNATIVE_SERVICE, key.name, key.namespace))
+    return Observed(workspace, _claims_of(kube, namespace, name), nodes, kube.get(KNATIVE_SERVICE, name, namespace))
+
+
+def _claims_of(kube: Kube, namespace: str, name: str) -> tuple[Object, ...]:
+    return _claims(kube, {LABEL_WORKSPACE: name, LABEL_NAMESPACE: namespace})
 
 
 def _claims(kube: Kube, labels: Mapping[str, str]) -> tuple[Object, ...]:

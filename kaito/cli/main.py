@@ -8,6 +8,7 @@ import shutil
 import sys
 import threading
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,7 +19,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from kaito.api.resources import WORKSPACE
-from kaito.cli import demonstration
+from kaito.cli import demonstration, planning
 from kaito.cli.interrupts import sigterm_as_ctrl_c, undisturbed
 from kaito.cli.watching import EventLog, screen, workspaces_table
 from kaito.embedded.error import EmbeddedError
@@ -170,6 +171,54 @@ def demo() -> None:
         console.print("The demo was interrupted; nothing of it is left.")
         raise typer.Exit(130) from None
     raise typer.Exit(0 if told else 1)
+
+
+class Output(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+Format = Annotated[Output, typer.Option("--output", "-o", help="For a person, or for a program.")]
+Kubeconfig = Annotated[
+    Path | None, typer.Option(envvar="KUBECONFIG", help="Of the cluster to ask; left out, none is asked.")
+]
+
+
+@app.command()
+def plan(
+    file: Annotated[str, typer.Option("--file", "-f", help="Manifests with Workspaces; - for standard input.")],
+    kubeconfig: Kubeconfig = None,
+    output: Format = Output.TEXT,
+) -> None:
+    """What would become of a Workspace, and whether it fits; nothing is changed. Exit code 1 where one does not fit."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+    except OSError as error:
+        raise planning.NoWorkspace(f"{file} cannot be read: {error.strerror}") from error
+    installation = planning.Installation(Kube.from_kubeconfig(kubeconfig) if kubeconfig else None)
+    planned = list(installation.plan(text, datetime.now(UTC)))
+    if output is Output.JSON:
+        print(planning.to_json([it.to_json(installation.catalogue) for it in planned]))
+    else:
+        print("\n\n".join(planning.plan_text(it, installation.catalogue) for it in planned))
+    raise typer.Exit(1 if any(it.refusal for it in planned) else 0)
+
+
+@app.command()
+def why(
+    workspace: Annotated[str, typer.Argument(help="NAME, or workspace/NAME.")],
+    namespace: Annotated[str, typer.Option("--namespace", "-n")] = "default",
+    kubeconfig: Kubeconfig = None,
+    output: Format = Output.TEXT,
+) -> None:
+    """What a Workspace waits for, since when, and what to do. Exit code 1 where it is not ready."""
+    name, now = workspace.rpartition("/")[2], datetime.now(UTC)
+    explanation = planning.Installation(Kube.from_kubeconfig(kubeconfig)).why(namespace, name, now)
+    if output is Output.JSON:
+        print(planning.to_json([planning.why_json(f"{namespace}/{name}", explanation)]))
+    else:
+        print(planning.why_text(f"{namespace}/{name}", explanation, now))
+    raise typer.Exit(0 if explanation.obstacle is None else 1)
 
 
 @app.command()

@@ -166,8 +166,10 @@ class Kube:
         }
         return Watch(self._open("GET", kind.path(namespace), query, read_timeout=timeout + 30))
 
-    def apply(self, obj: Object, *, manager: str, subresource: str | None = None) -> Object:
+    def apply(self, obj: Object, *, manager: str, subresource: str | None = None, dry_run: bool = False) -> Object:
         """Server-side apply as ``manager``, taking fields over from others.
+
+        ``dry_run``: the API server says all that it would say, and keeps nothing.
 
         With ``metadata.uid`` it raises Conflict instead of making a new object where that one is gone; with
         ``metadata.resourceVersion`` it raises Conflict where the object has changed since (only with ``uid`` too
@@ -177,21 +179,18 @@ class Kube:
         result = self._call(
             "PATCH",
             Kind.of(obj).path(meta.get("namespace"), meta["name"], subresource),
-            {"fieldManager": manager, "force": "true"},
+            {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})},
             obj,
             content_type="application/apply-patch+yaml",
         )
         assert result is not None
         return result
 
-    def create(self, obj: Object, *, subresource_of: str | None = None, dry_run: bool = False) -> Object:
-        """Create, or with ``subresource_of`` post to that object's subresource (TokenRequest).
-
-        ``dry_run``: the API server says all that it would say, and keeps nothing.
-        """
+    def create(self, obj: Object, *, subresource_of: str | None = None) -> Object:
+        """Create, or with ``subresource_of`` post to that object's subresource (TokenRequest)."""
         meta = obj["metadata"]
         path = subresource_of or Kind.of(obj).path(meta.get("namespace"))
-        result = self._call("POST", path, {"dryRun": "All"} if dry_run else {}, obj)
+        result = self._call("POST", path, {}, obj)
         assert result is not None
         return result
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +59,13 @@ class User(Person):
     def kubectl(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         argv = [str(self.platform.programs.kubectl), "--kubeconfig", str(self.platform.kubeconfig), *words]
         return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+
+    def kaito(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-c", "from kaito.cli import main; main()", *words]
+        environment = {**os.environ, "KUBECONFIG": str(self.platform.kubeconfig)}
+        return subprocess.run(
+            argv, input=stdin, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
 
     def apply(self, of: str, name: str | None = None) -> str:
         obj = example(of)

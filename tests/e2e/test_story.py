@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NODE, PING_SOURCE
 from kaito.cli.watching import EventLog
+from kaito.embedded.manifests import CONFIG
 from tests.e2e.conftest import User, until
 
 QUESTION = "What is the capital of France?"
 
 
 def test_from_a_workspace_to_an_answer_and_back_to_nothing(user: User, events: EventLog) -> None:
+    manifest = str(CONFIG / "examples" / "smollm2.yaml")
+    planned = user.kaito("plan", "-f", manifest)
+    assert "fits     yes" in planned.stdout
+    assert "creates  1 x Machine: Standard_D4s_v5" in planned.stdout
     name = user.apply("smollm2")
     user.wait_for(name, "WorkspaceReady")
+    planned = user.kaito("plan", "-f", manifest)
+    assert "creates  nothing: all of it is there" in planned.stdout
+    assert user.kaito("why", name).stdout.startswith("workspace default/workspace-smollm2 is ready\n")
     table = user.kubectl("get", "workspace").stdout.splitlines()
     assert table[0].split() == ["NAME", "INSTANCE", "RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY", "AGE"]
     assert table[1].split()[:5] == ["workspace-smollm2", "Standard_D4s_v5", "True", "True", "True"]
@@ -46,6 +54,9 @@ def test_a_model_this_machine_cannot_have_says_so(user: User) -> None:
     service = user.kube.get(KNATIVE_SERVICE, name, "default")
     assert service is not None
     assert service["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "1"}
+    why = user.kaito("why", f"workspace/{name}")
+    assert why.returncode == 1
+    assert why.stdout.startswith(f"workspace default/{name} cannot go on: ")
     message = user.kubectl("describe", "workspace", name).stdout
     assert "no NVIDIA GPU here" in message
     assert "smollm2-135m-instruct" in message, "what to do"
@@ -55,6 +66,12 @@ def test_an_unknown_preset_is_refused_with_the_known_ones(user: User) -> None:
     refused = user.kubectl("create", "-f", "-", stdin=UNKNOWN)
     assert refused.returncode == 1
     assert 'there is no preset "phi-33" in the catalogue; it has deepseek-r1' in refused.stderr
+    planned = user.kaito("plan", "-f", "-", stdin=UNKNOWN)
+    assert planned.returncode == 1
+    assert 'there is no preset "phi-33" in the catalogue; it has deepseek-r1' in planned.stdout
+    nobody = user.kaito("why", "typo")
+    assert nobody.returncode == 1
+    assert "there is no Workspace typo in the namespace default" in nobody.stderr
 
 
 def test_a_manifest_that_cannot_be_is_refused_by_the_api_server(user: User) -> None:

@@ -129,7 +129,7 @@ def test_what_cannot_be_is_refused_with_what_to_change(kube: Kube, obj: Object, 
 @pytest.mark.parametrize("strength", ["0", "1", "0.0", "1.0", "1.000", ".5", "0.25"])
 def test_strengths(kube: Kube, strength: str) -> None:
     obj = workspace(inference={**adapting(strength=strength), "preset": {"name": "phi-2"}})
-    assert kube.create(obj, dry_run=True)
+    assert kube.apply(obj, manager="user", dry_run=True)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_strengths(kube: Kube, strength: str) -> None:
 )
 def test_image_references(kube: Kube, image: str) -> None:
     obj = workspace(inference={**adapting(image=image), "preset": {"name": "phi-2"}})
-    assert kube.create(obj, dry_run=True)
+    assert kube.apply(obj, manager="user", dry_run=True)
 
 
 @pytest.mark.parametrize(

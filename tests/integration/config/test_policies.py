@@ -49,7 +49,7 @@ def tuning(preset: str = "phi-2", *, urls: tuple[str, ...] = ("https://example.c
 def verdict(kube: Kube, obj: Object) -> str | None:
     """Why the API server would not take it; None where it would."""
     try:
-        kube.create(obj, dry_run=True)
+        kube.apply(obj, manager="user", dry_run=True)
     except KubeError as error:
         if error.status != 422:
             raise

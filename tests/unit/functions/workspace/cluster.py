@@ -1,0 +1,146 @@
+"""A cluster in memory, as far as the workspace function's effects reach: apply, finalizers, delete, owners.
+
+It stands in for the API server, the provisioner, kubelets and Knative in tests of long histories; that effects do the
+same on the real API server is what tests/integration/functions says.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from functions.workspace.observed import Observed
+from functions.workspace.reconcile import reconcile
+from functions.workspace.settings import Settings
+from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NODE, WORKSPACE, Kind, Object
+from kaito.runtime.plan import Apply, Delete, Effect, Plan, SetFinalizers
+from tests.unit.functions.workspace.scenes import CATALOGUE
+
+Name = tuple[Kind, str, str]
+EVENT = Kind("v1", "Event")
+
+
+class Conflict(Exception):
+    """The object is another one, or has changed."""
+
+
+class Cluster:
+    def __init__(self) -> None:
+        self.objects: dict[Name, Object] = {}
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self._ids = itertools.count(1)
+
+    def get(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
+        return self.objects.get((kind, namespace, name))
+
+    def every(self, kind: Kind, labels: dict[str, str] | None = None) -> list[Object]:
+        wanted = (labels or {}).items()
+        return [
+            obj
+            for (of, _, _), obj in self.objects.items()
+            if of == kind and wanted <= obj["metadata"]["labels"].items()
+        ]
+
+    def create(self, obj: Object) -> Object:
+        meta = obj["metadata"]
+        made = {
+            **copy.deepcopy(obj),
+            "metadata": {"labels": {}, "finalizers": [], **copy.deepcopy(meta), "uid": f"uid-{next(self._ids)}"},
+        }
+        made["metadata"] |= {"generation": 1, "resourceVersion": str(next(self._ids))}
+        self.objects[Kind.of(obj), meta.get("namespace", ""), meta["name"]] = made
+        return made
+
+    def change(self, obj: Object, **fields: Any) -> None:
+        """Replace fields of an object that is there; its generation moves with its spec."""
+        if "spec" in fields and fields["spec"] != obj.get("spec"):
+            obj["metadata"]["generation"] += 1
+        obj |= copy.deepcopy(fields)
+        obj["metadata"]["resourceVersion"] = str(next(self._ids))
+
+    def delete(self, obj: Object) -> None:
+        """As the API server: at once, or when the last finalizer is gone."""
+        meta = obj["metadata"]
+        if meta["finalizers"]:
+            meta.setdefault("deletionTimestamp", "2026-01-01T00:00:00Z")
+            return
+        self._remove(obj)
+
+    def finalize(self, obj: Object, finalizers: list[str]) -> None:
+        obj["metadata"]["finalizers"] = finalizers
+        obj["metadata"]["resourceVersion"] = str(next(self._ids))
+        if obj["metadata"].get("deletionTimestamp") and not finalizers:
+            self._remove(obj)
+
+    def observe(self, namespace: str, name: str) -> Observed:
+        """What functions.workspace.observe reads of a Workspace."""
+        workspace = self.get(WORKSPACE, name, namespace)
+        claims = self.every(MACHINE, {"kaito.sh/workspace": name, "kaito.sh/workspacenamespace": namespace})
+        if workspace is None:
+            return copy.deepcopy(Observed(None, tuple(claims)))
+        going = workspace["metadata"].get("deletionTimestamp")
+        nodes = [] if going else self.every(NODE, workspace["resource"]["labelSelector"]["matchLabels"])
+        service = self.get(KNATIVE_SERVICE, name, namespace)
+        return copy.deepcopy(Observed(workspace, tuple(claims), tuple(nodes), service))
+
+    def decide(self, observed: Observed) -> Plan:
+        return reconcile(observed, CATALOGUE, Settings(), self.now)
+
+    def reconcile(self, namespace: str, name: str, *, writes: int | None = None, seen: Observed | None = None) -> Plan:
+        """One turn of the function, cut short after so many writes; by an old observation if one is given."""
+        self.now += timedelta(seconds=1)
+        plan = self.decide(seen or self.observe(namespace, name))
+        for effect in plan.effects[:writes]:
+            try:
+                self.run(effect)
+            except Conflict:
+                break  # and it is looked at again
+        return plan
+
+    def run(self, effect: Effect) -> None:
+        if isinstance(effect, Delete):
+            found = self.get(effect.kind, effect.name, effect.namespace)
+            if found is not None and found["metadata"]["uid"] == effect.uid:
+                self.delete(found)
+        elif isinstance(effect, SetFinalizers):
+            meta = effect.object["metadata"]
+            found = self.get(Kind.of(effect.object), meta["name"], meta.get("namespace", ""))
+            if found is None:
+                return
+            if found["metadata"]["resourceVersion"] != meta["resourceVersion"]:
+                raise Conflict
+            self.finalize(found, list(effect.finalizers))
+        else:
+            self._apply(effect)
+
+    def _apply(self, effect: Apply) -> None:
+        obj, meta = effect.object, effect.object["metadata"]
+        if Kind.of(obj) == EVENT:
+            return
+        found = self.get(Kind.of(obj), meta["name"], meta.get("namespace", ""))
+        if "uid" in meta and (found is None or found["metadata"]["uid"] != meta["uid"]):
+            raise Conflict
+        if effect.subresource == "status":
+            assert found is not None
+            self.change(found, status=obj["status"])
+        elif found is None:
+            made = self.create(obj)
+            if Kind.of(obj) == MACHINE:
+                made["metadata"]["finalizers"] = ["karpenter.sh/termination"]
+        else:
+            for field in ("labels", "annotations"):
+                found["metadata"][field] = {**found["metadata"].get(field, {}), **meta.get(field, {})}
+            self.change(found, spec=obj["spec"])
+
+    def collect_garbage(self) -> None:
+        """As the garbage collector, some time after: what has an owner that is no more goes too."""
+        there = {obj["metadata"]["uid"] for obj in self.objects.values()}
+        for obj in list(self.objects.values()):
+            if any(owner["uid"] not in there for owner in obj["metadata"].get("ownerReferences") or ()):
+                self.delete(obj)
+
+    def _remove(self, obj: Object) -> None:
+        meta = obj["metadata"]
+        del self.objects[Kind.of(obj), meta.get("namespace", ""), meta["name"]]

@@ -1,0 +1,315 @@
+"""Random histories: whatever happens and in whatever order, the function ends where it should and never lies."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import hypothesis.strategies as st
+from hypothesis import settings as hypothesis_settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from functions.workspace.nodes import claim_name
+from functions.workspace.observed import Observed
+from functions.workspace.settings import Settings
+from kaito.api.conditions import conditions_of
+from kaito.api.meta import Condition
+from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NODE, WORKSPACE, Object
+from kaito.runtime.plan import Apply, Plan
+from tests.unit.functions.workspace.cluster import Cluster
+
+SKU = "Standard_NC6s_v3"
+NAMES = ("phi", "psi")
+ROUNDS = 25
+#: Mostly one, so that histories are long; the other, so that two are kept apart.
+names = st.sampled_from((*NAMES[:1] * 4, *NAMES))
+picks = st.integers(0, 7)
+#: What a node says that can be used.
+GOOD: Object = {"conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"nvidia.com/gpu": "1"}}
+counts = st.just(1)  # what is served from several nodes is refused yet
+
+
+class Histories(RuleBasedStateMachine):
+    """A user, a provisioner, nodes, Knative and strangers, each doing what they may do at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cluster = Cluster()
+        self.hears = True
+        self.old: dict[str, Observed] = {}
+        self.slots: dict[str, int] = {}  # of every Workspace that ever was, by uid
+
+    @initialize(name=names, count=counts, settled=st.booleans())
+    def first(self, name: str, count: int, settled: bool) -> None:
+        self.create(name, count)
+        if settled:
+            self._settles(name)
+
+    # The user.
+
+    def create(self, name: str, count: int) -> None:
+        if self.cluster.get(WORKSPACE, name, "default") is None:
+            made = self.cluster.create(
+                {
+                    "apiVersion": WORKSPACE.api_version,
+                    "kind": WORKSPACE.kind,
+                    "metadata": {"name": name, "namespace": "default", "annotations": {}},
+                    "resource": {
+                        "count": count,
+                        "instanceType": SKU,
+                        "labelSelector": {"matchLabels": {"apps": name}},
+                    },
+                    "inference": {"preset": {"name": "phi-3-mini-4k-instruct", "accessMode": "public"}},
+                }
+            )
+            self.slots[made["metadata"]["uid"]] = count
+
+    @rule(name=names, count=counts)
+    def user_creates(self, name: str, count: int) -> None:
+        self.create(name, count)
+
+    @rule(name=names)
+    def user_deletes(self, name: str) -> None:
+        if (workspace := self.cluster.get(WORKSPACE, name, "default")) is not None:
+            self.cluster.delete(workspace)
+
+    @rule(name=names, value=st.sampled_from(["true", "false"]))
+    def user_annotates(self, name: str, value: str) -> None:
+        if (workspace := self.cluster.get(WORKSPACE, name, "default")) is not None:
+            workspace["metadata"]["annotations"]["kaito.sh/scale-to-zero"] = value
+            self.cluster.change(workspace)
+
+    @rule(name=names, index=st.integers(0, 2))
+    def user_brings_a_node(self, name: str, index: int) -> None:
+        node = f"brought-{name}-{index}"
+        if self.cluster.get(NODE, node) is None:
+            self.cluster.create(_node(node, {"apps": name}))
+
+    # The function: told of everything, until events are lost; cut short anywhere, and by an old look.
+
+    @invariant()
+    def the_function_runs_where_it_hears(self) -> None:
+        if self.hears:
+            for name in NAMES:
+                self.cluster.reconcile("default", name)
+                self._does_not_lie(name)
+
+    @rule(hears=st.booleans())
+    def events_are_lost_for_a_while(self, hears: bool) -> None:
+        self.hears = hears
+
+    @rule(name=names, writes=st.integers(0, 4))
+    def the_function_is_cut_short(self, name: str, writes: int) -> None:
+        self.cluster.reconcile("default", name, writes=writes)
+
+    @rule(name=names)
+    def another_replica_looks(self, name: str) -> None:
+        self.old[name] = self.cluster.observe("default", name)
+
+    @precondition(lambda self: self.old)
+    @rule(name=names)
+    def another_replica_writes(self, name: str) -> None:
+        if (seen := self.old.pop(name, None)) is not None:
+            self.cluster.reconcile("default", name, seen=seen)
+
+    @rule(name=names)
+    def a_replica_sleeps_through_the_end(self, name: str) -> None:
+        seen = self.cluster.observe("default", name)
+        self.user_deletes(name)
+        self._settles(name)
+        self.cluster.reconcile("default", name, seen=seen)
+
+    # The provisioner and the nodes.
+
+    @rule(pick=picks, outcome=st.sampled_from(["launched", "quota", "capacity"]))
+    def provisioner_launches(self, pick: int, outcome: str) -> None:
+        if (claim := _pick(self.cluster.every(MACHINE), pick)) is not None and not _going(claim):
+            self._launch(claim, outcome)
+
+    @rule(pick=picks)
+    def provisioner_cleans_up(self, pick: int) -> None:
+        if (claim := _pick([it for it in self.cluster.every(MACHINE) if _going(it)], pick)) is not None:
+            self._clean_up(claim)
+
+    @rule(pick=picks, ready=st.sampled_from(["True", "False", "Unknown"]), gpus=st.sampled_from(["0", "1"]))
+    def node_reports(self, pick: int, ready: str, gpus: str) -> None:
+        if (node := _pick(self.cluster.every(NODE), pick)) is not None:
+            conditions = [{"type": "Ready", "status": ready}]
+            self.cluster.change(node, status={"conditions": conditions, "allocatable": {"nvidia.com/gpu": gpus}})
+
+    @rule(pick=picks)
+    def node_vanishes(self, pick: int) -> None:
+        if (node := _pick(self.cluster.every(NODE), pick)) is not None:
+            self.cluster.delete(node)
+
+    # Knative.
+
+    @rule(pick=picks, status=st.sampled_from(["True", "False", "Unknown"]))
+    def knative_reports(self, pick: int, status: str) -> None:
+        if (service := _pick(self.cluster.every(KNATIVE_SERVICE), pick)) is not None:
+            self._report(service, status)
+
+    # Strangers.
+
+    @rule(pick=picks)
+    def somebody_edits_a_service(self, pick: int) -> None:
+        if (service := _pick(self.cluster.every(KNATIVE_SERVICE), pick)) is not None:
+            spec = copy.deepcopy(service["spec"])
+            spec["template"]["spec"]["containers"][0]["image"] = "somebody/else:1"
+            self.cluster.change(service, spec=spec)
+
+    @rule(pick=picks, kind=st.sampled_from([MACHINE, KNATIVE_SERVICE]))
+    def somebody_deletes(self, pick: int, kind: object) -> None:
+        found = [obj for (of, _, _), obj in self.cluster.objects.items() if of == kind]
+        if (obj := _pick(found, pick)) is not None:
+            self.cluster.delete(obj)
+
+    @rule()
+    def garbage_is_collected(self) -> None:
+        self.cluster.collect_garbage()
+
+    # What holds at every moment.
+
+    @invariant()
+    def every_claim_is_the_one_of_a_slot(self) -> None:
+        claims = {claim["metadata"]["name"] for claim in self.cluster.every(MACHINE)}
+        assert claims <= {claim_name(uid, slot) for uid, count in self.slots.items() for slot in range(count)}
+
+    def teardown(self) -> None:
+        """When all else is calm, every Workspace becomes ready; when all are deleted, nothing is left."""
+        for name in NAMES:
+            self._settles(name)
+            if self.cluster.get(WORKSPACE, name, "default") is not None:
+                said = self._said(name)
+                assert said["WorkspaceReady"].status == "True", said
+                assert self._plan(name) == Plan(), "a second look at what is settled writes nothing"
+                service = self.cluster.get(KNATIVE_SERVICE, name, "default")
+                assert service is not None
+                assert service["spec"]["template"]["spec"]["containers"][0]["image"] == Settings().serving_image
+        for name in NAMES:
+            self.user_deletes(name)
+            self._settles(name)
+        assert self.cluster.every(WORKSPACE) == []
+        assert self.cluster.every(MACHINE) == []
+        assert self.cluster.every(KNATIVE_SERVICE) == []
+
+    def _settles(self, name: str) -> None:
+        """Everybody does their work, and the function is heard and not disturbed."""
+        for _ in range(ROUNDS):
+            there = self.cluster.get(WORKSPACE, name, "default") is not None
+            plan = self.cluster.reconcile("default", name)
+            if there and self.cluster.get(WORKSPACE, name, "default") is None:
+                assert self._claims(name) == [], "the finalizer is there until all is gone"
+            for claim in self._claims(name):
+                if _going(claim):
+                    self._clean_up(claim)
+                else:
+                    self._launch(claim, "launched")
+            for node in self.cluster.every(NODE, {"apps": name}):
+                if node["status"] != GOOD:
+                    self.cluster.change(node, status=GOOD)
+            service = self.cluster.get(KNATIVE_SERVICE, name, "default")
+            if service is not None:
+                self._report(service, "True")
+            self.cluster.collect_garbage()
+            if not plan.effects and not self._plan(name).effects:
+                return
+        raise AssertionError(f"not settled after {ROUNDS} rounds: {[str(it) for it in self._plan(name).effects]}")
+
+    def _does_not_lie(self, name: str) -> None:
+        """Right after a whole turn: what the status says holds, and nothing of it is left from another time."""
+        observed = self.cluster.observe("default", name)
+        obj = observed.workspace
+        if obj is None or _going(obj):
+            return
+        said = self._said(name)
+        if said["ResourceReady"].status == "True":
+            assert len(obj["status"]["workerNodes"]) == obj["resource"]["count"]
+            for worker in obj["status"]["workerNodes"]:
+                node = self.cluster.get(NODE, worker)
+                assert node is not None
+                assert node["metadata"]["labels"]["apps"] == name
+                assert node["status"] == GOOD
+        if said["InferenceReady"].status == "True":
+            service = observed.service
+            assert service is not None
+            assert conditions_of(service)["Ready"].status == "True"
+            assert service["status"]["observedGeneration"] == service["metadata"]["generation"]
+        parts = [it for kind, it in said.items() if kind not in ("WorkspaceReady", "WorkspaceSucceeded")]
+        assert (said["WorkspaceReady"].status == "True") == all(part.status == "True" for part in parts)
+        for condition in said.values():
+            assert condition.reason
+            assert condition.message
+        forgetful = replace(observed, workspace={**obj, "status": {**obj["status"], "conditions": []}})
+        anew = next(
+            effect.object["status"]
+            for effect in self.cluster.decide(forgetful).effects
+            if isinstance(effect, Apply) and effect.subresource == "status"
+        )
+        decided = conditions_of({"status": anew})
+        now = self._plan(name)
+        if not any(isinstance(effect, Apply) and effect.subresource == "status" for effect in now.effects):
+            assert {kind: _gist(it) for kind, it in said.items()} == {kind: _gist(it) for kind, it in decided.items()}
+
+    def _plan(self, name: str) -> Plan:
+        return self.cluster.decide(self.cluster.observe("default", name))
+
+    def _said(self, name: str) -> dict[str, Condition]:
+        workspace = self.cluster.get(WORKSPACE, name, "default")
+        assert workspace is not None
+        return conditions_of(workspace)
+
+    def _claims(self, name: str) -> list[Object]:
+        return self.cluster.every(MACHINE, {"kaito.sh/workspace": name})
+
+    def _launch(self, claim: Object, outcome: str) -> None:
+        name = claim["metadata"]["name"]
+        if outcome == "launched":
+            conditions = [{"type": kind, "status": "True"} for kind in ("MachineLaunched", "Ready")]
+            if claim.get("status") != {"nodeName": name, "conditions": conditions}:
+                self.cluster.change(claim, status={"nodeName": name, "conditions": conditions})
+            if self.cluster.get(NODE, name) is None:
+                self.cluster.create(_node(name, claim["metadata"]["labels"]))
+        else:
+            failed = {"type": "MachineLaunched", "status": "False", "reason": outcome, "message": f"no {outcome}"}
+            self.cluster.change(claim, status={"conditions": [failed]})
+
+    def _clean_up(self, claim: Object) -> None:
+        if (node := self.cluster.get(NODE, claim["metadata"]["name"])) is not None:
+            self.cluster.delete(node)
+        self.cluster.finalize(claim, [])
+
+    def _report(self, service: Object, status: str) -> None:
+        condition = {"type": "Ready", "status": status, "reason": "R", "message": "m"}
+        wanted = {
+            "observedGeneration": service["metadata"]["generation"],
+            "conditions": [condition],
+            "url": "http://host",
+        }
+        if service.get("status") != wanted:
+            self.cluster.change(service, status=wanted)
+
+
+def _node(name: str, labels: dict[str, str]) -> Object:
+    return {
+        "apiVersion": NODE.api_version,
+        "kind": NODE.kind,
+        "metadata": {"name": name, "labels": {**labels, "node.kubernetes.io/instance-type": SKU}},
+        "status": GOOD,
+    }
+
+
+def _pick(objects: list[Object], index: int) -> Object | None:
+    return objects[index % len(objects)] if objects else None
+
+
+def _going(obj: Object) -> bool:
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def _gist(condition: Condition) -> tuple[str, str, str]:
+    return condition.status, condition.reason, condition.message
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = hypothesis_settings(max_examples=150, stateful_step_count=50, deadline=None)

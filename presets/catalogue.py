@@ -67,7 +67,7 @@ class Sku(_Data):
     name: str = Field(pattern="^[A-Za-z0-9][-A-Za-z0-9._]*$")
     provider: str = Field(pattern="^[a-z]+$")
     gpus: int = Field(ge=0)
-    memory_gib: float | None = Field(ge=0)
+    memory_gib: float | None = Field(None, ge=0)
     gpu_model: str = Field("", pattern="^[^,]*$")
 
 

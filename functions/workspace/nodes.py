@@ -32,8 +32,13 @@ def claim_name(uid: str, slot: int) -> str:
     return "ws" + hashlib.sha256(f"{uid}/{slot}".encode()).hexdigest()[:9]
 
 
-def choose(workspace: Workspace, sku: Sku, disk: str, claims: Sequence[Object], nodes: Sequence[Object]) -> Nodes:
-    """Preferred nodes first, then those in use already, then by name; claims for what nodes of others do not cover."""
+def choose(
+    workspace: Workspace, sku: Sku, disk: str, claims: Sequence[Object], nodes: Sequence[Object], *, provisioned: bool
+) -> Nodes:
+    """Preferred nodes first, then those in use already, then by name; claims for what nodes of others do not cover.
+
+    No claims where nothing is ``provisioned``, or the Workspace names no instance type: people bring the nodes.
+    """
     count = workspace.resource.count
     own = [Claim.of(obj) for obj in claims]
     live = [claim for claim in own if not claim.deleting]
@@ -46,7 +51,8 @@ def choose(workspace: Workspace, sku: Sku, disk: str, claims: Sequence[Object], 
 
     claimed = {claim.status.node_name for claim in live} | {claim.metadata.name for claim in live}
     brought = [name for name in qualified if name not in claimed and not _ours(qualified[name], workspace)]
-    wanted = max(0, count - len(brought) - len(live))
+    asks = provisioned and workspace.resource.instance_type != ""
+    wanted = max(0, count - len(brought) - len(live)) if asks else 0
     taken = {claim.metadata.name for claim in own}
     free = [name for slot in range(count) if (name := claim_name(workspace.metadata.uid, slot)) not in taken]
     labels = {
@@ -58,7 +64,8 @@ def choose(workspace: Workspace, sku: Sku, disk: str, claims: Sequence[Object], 
         NodeRequest(name, workspace.resource.instance_type, disk, labels, gpu=sku.gpus > 0) for name in free[:wanted]
     )
     going = tuple(claim.metadata.name for claim in own if claim.deleting)[: wanted - len(missing)]
-    return Nodes(ready, missing, tuple(live), going, _obstacle(workspace, sku, live, candidates, qualified))
+    awaited = "no node has registered yet" if asks or live else _bring(workspace)
+    return Nodes(ready, missing, tuple(live), going, _obstacle(workspace, sku, live, candidates, qualified) or awaited)
 
 
 def lack(node: Object, workspace: Workspace, sku: Sku) -> str | None:
@@ -69,7 +76,7 @@ def lack(node: Object, workspace: Workspace, sku: Sku) -> str | None:
     preferred = meta["name"] in resource.preferred_nodes
     if meta.get("deletionTimestamp"):
         return "is being deleted"
-    if instance_type != resource.instance_type and not preferred:
+    if resource.instance_type not in ("", instance_type) and not preferred:
         return f"has instance type {instance_type}, not {resource.instance_type}"
     if not is_ready(node):
         return "is not Ready"
@@ -103,7 +110,14 @@ def _obstacle(
             return (
                 f"node {claim.status.node_name} lost its labels: kubectl label node {claim.status.node_name} {labels}"
             )
-    return "no node has registered yet"
+    return ""
+
+
+def _bring(workspace: Workspace) -> str:
+    resource = workspace.resource
+    labels = " ".join(f"{key}={value}" for key, value in resource.label_selector.labels().items())
+    of_type = f" of type {resource.instance_type}" if resource.instance_type else ""
+    return f"no provisioner is asked for nodes: bring one{of_type}, or label one: kubectl label node NODE {labels}"
 
 
 def _ours(node: Object, workspace: Workspace) -> bool:

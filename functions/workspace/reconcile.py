@@ -14,7 +14,7 @@ from functions.workspace.status import Refusal, conditions, deleting, impossible
 from kaito.api.claims import render_claim
 from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition
-from kaito.api.resources import Kind, Object
+from kaito.api.resources import MACHINE, Kind, Object
 from kaito.api.workspace import ANNOTATION_BYPASS, FINALIZER, Workspace
 from kaito.runtime.plan import Apply, Delete, Effect, Plan, finalizer, holds
 from kaito.runtime.report import report
@@ -38,18 +38,18 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
         found = impossible(workspace, needs)
         return Plan(_status(obj, found, {"state": "Failed"}, now))
     model, sku = needs
-    nodes = choose(workspace, sku, model.disk, observed.claims, observed.nodes)
+    kind = settings.claim_kind
+    nodes = choose(workspace, sku, model.disk, observed.claims, observed.nodes, provisioned=kind is not None)
     effects: list[Effect] = [*finalizer(obj, FINALIZER, present=True, why="its nodes must go with it")]
-    effects += (
-        Apply(render_claim(request, settings.claim_kind), f"{workspace.resource.count} nodes wanted")
-        for request in nodes.missing
-    )
+    if kind is not None:
+        why = f"{workspace.resource.count} nodes wanted"
+        effects += (Apply(render_claim(request, kind), why) for request in nodes.missing)
     wanted = inference_service(workspace, model, sku, settings.serving_image)
     service = observed.service if _current(wanted, observed.service) else None
     if service is None and len(nodes.ready) == workspace.resource.count:
         why = "it differs from what the Workspace says" if observed.service else "the nodes are ready"
         effects.append(Apply(wanted, why))
-    found = conditions(workspace, settings.claim_kind.kind, nodes, service)
+    found = conditions(workspace, (kind or MACHINE).kind, nodes, service)
     effects += _status(obj, found, _facts(nodes, service, found), now)
     return Plan(tuple(effects), settled=all(condition.status != "Unknown" for condition in found))
 
@@ -88,7 +88,8 @@ def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -
             "DistributedNotSupported",
             f"{model.name} on {workspace.resource.count} nodes: this release serves from one. {ANEW}",
         )
-    sku = catalogue.sku(instance_type)
+    # Nodes that somebody brings are taken by what they offer.
+    sku = catalogue.sku(instance_type) if instance_type else Sku(name="any", provider="any", gpus=model.inference.gpus)
     if sku is None:
         return Refusal(
             "UnknownInstanceType",

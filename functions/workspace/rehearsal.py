@@ -13,7 +13,7 @@ from functions.workspace.status import WRITE_REFUSED
 from kaito.api.claims import CLAIM_KINDS, GPU, INSTANCE_TYPE, Claim
 from kaito.api.conditions import conditions_of, obstacle
 from kaito.api.meta import Condition
-from kaito.api.resources import KNATIVE_SERVICE, Kind, Object
+from kaito.api.resources import KNATIVE_SERVICE, MACHINE, Kind, Object
 from kaito.api.workspace import LABEL_WORKSPACE, Workspace
 from kaito.runtime.plan import Apply, Plan
 from presets import Catalogue
@@ -26,12 +26,13 @@ _CHILDREN = (*CLAIM_KINDS, KNATIVE_SERVICE)
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
     """``nodes``: those that are there and would be used; ``claims`` and ``service``: what would be applied, in this
-    order, None where it is as wanted already; ``refusal``: why it cannot be had, where it cannot."""
+    order, None where it is as wanted already; ``waits``: for what, even then; ``refusal``: why it cannot be had."""
 
     nodes: tuple[str, ...]
-    claims: tuple[Object, ...]
-    service: Object | None
-    refusal: Condition | None
+    claims: tuple[Object, ...] = ()
+    service: Object | None = None
+    waits: str = ""
+    refusal: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def rehearse(observed: Observed, catalogue: Catalogue, settings: Settings, now: 
     failed = next((condition for condition in conditions if condition.status == "False"), None)
     if failed is not None:
         advice = failed.message.removesuffix(ANEW).rstrip()  # it may not be there yet
-        return Rehearsal((), (), None, failed.model_copy(update={"message": advice}))
+        return Rehearsal((), refusal=failed.model_copy(update={"message": advice}))
     claims = tuple(_applied(first, CLAIM_KINDS))
     pending = [claim for claim in observed.claims if not claim["metadata"].get("deletionTimestamp")]
     there = {node["metadata"]["name"] for node in observed.nodes}
@@ -60,9 +61,14 @@ def rehearse(observed: Observed, catalogue: Catalogue, settings: Settings, now: 
     nodes = (*observed.nodes, *(node for node in coming if node["metadata"]["name"] not in there))
     then = replace(observed, claims=(*observed.claims, *claims), nodes=nodes)
     second = reconcile(then, catalogue, settings, now)
-    used = _status(second, then).get("workerNodes") or ()
-    service = next(_applied(second, (KNATIVE_SERVICE,)), None)
-    return Rehearsal(tuple(name for name in used if name in there), claims, service, None)
+    said = _status(second, then)
+    resource = conditions_of({"status": said})["ResourceReady"]
+    return Rehearsal(
+        tuple(name for name in said.get("workerNodes") or () if name in there),
+        claims,
+        next(_applied(second, (KNATIVE_SERVICE,)), None),
+        "" if resource.status == "True" else resource.message,
+    )
 
 
 def explain(observed: Observed, catalogue: Catalogue, settings: Settings, now: datetime) -> Explanation:
@@ -87,7 +93,7 @@ def explain(observed: Observed, catalogue: Catalogue, settings: Settings, now: d
 def _look(workspace: Workspace, hindrance: Condition | None, settings: Settings) -> tuple[str, ...]:
     if hindrance is None:
         return ()
-    meta, kind = workspace.metadata, settings.claim_kind.kind
+    meta, kind = workspace.metadata, (settings.claim_kind or MACHINE).kind
     own = f"-l {LABEL_WORKSPACE}={meta.name}"
     nodes = ",".join(f"{key}={value}" for key, value in workspace.resource.label_selector.labels().items())
     claims = f"kubectl describe {kind.lower()} {own}"

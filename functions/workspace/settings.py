@@ -13,14 +13,15 @@ SERVING_IMAGE = "kaito/serving:0.1.0"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``claim_kind``: Machine or NodeClaim; ``serving_image``: the inference server's image, which holds no weights."""
+    """``claim_kind``: Machine or NodeClaim, or None where no provisioner is installed and people bring the nodes;
+    ``serving_image``: the inference server's image, which holds no weights."""
 
-    claim_kind: Kind = MACHINE
+    claim_kind: Kind | None = MACHINE
     serving_image: str = SERVING_IMAGE
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        kinds = {kind.kind: kind for kind in CLAIM_KINDS}
+        kinds = {**{kind.kind: kind for kind in CLAIM_KINDS}, "None": None}
         name = environment.get("KAITO_CLAIM_KIND", MACHINE.kind)
         if name not in kinds:
             raise ValueError(f"KAITO_CLAIM_KIND is {name!r}; it must be one of {', '.join(kinds)}")

@@ -76,7 +76,7 @@ def _claims_ready(workspace: Workspace, kind: str, nodes: Nodes) -> Condition:
         names = ", ".join(nodes.going)
         return _condition(workspace, kind, "Unknown", "Replacing", f"{names} has to go before it is replaced")
     if not nodes.claims:
-        return _condition(workspace, kind, "True", "NotNeeded", "enough nodes were there already")
+        return _condition(workspace, kind, "True", "NotNeeded", "no node has to be provisioned")
     return _condition(workspace, kind, "True", "Provisioned", f"{len(nodes.claims)} provisioned")
 
 

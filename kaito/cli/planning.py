@@ -61,6 +61,7 @@ class Planned:
                 "usesNodes": list(self.rehearsal.nodes),
                 "images": list(_images(self.rehearsal.service)),
                 "creates": list(made),
+                "waits": self.rehearsal.waits,
             }
         return result
 
@@ -130,7 +131,9 @@ def plan_text(planned: Planned, catalogue: Catalogue) -> str:
     if (service := planned.rehearsal.service) is not None:
         lines.append(_line("creates", _service(service)))
         lines += (_line("", f"image {image}") for image in _images(service))
-    if not planned.rehearsal.claims and service is None:
+    if planned.rehearsal.waits:
+        lines.append(_line("waits", planned.rehearsal.waits))
+    elif not planned.rehearsal.claims and service is None:
         lines.append(_line("creates", "nothing: all of it is there"))
     return "\n".join(lines)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import yaml
+
 from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NODE, PING_SOURCE
 from kaito.cli.watching import EventLog
 from kaito.embedded.manifests import CONFIG
-from tests.e2e.conftest import User, until
+from tests.e2e.conftest import User, example, until
+from tests.nodes import bring_node
 
 QUESTION = "What is the capital of France?"
 
@@ -60,6 +63,24 @@ def test_a_model_this_machine_cannot_have_says_so(user: User) -> None:
     message = user.kubectl("describe", "workspace", name).stdout
     assert "no NVIDIA GPU here" in message
     assert "smollm2-135m-instruct" in message, "what to do"
+
+
+def test_a_node_that_somebody_brings_is_enough(user: User) -> None:
+    bring_node(user.kube, "brought", gpus=0)
+    try:
+        manifest = example("smollm2")
+        manifest["resource"]["instanceType"] = ""
+        assert user.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest)).returncode == 0
+        user.wait_for("workspace-smollm2", "MachineReady")
+        why = user.kaito("why", "workspace-smollm2").stdout
+        assert "waits: 0 of 1 nodes ready; no provisioner is asked for nodes" in why
+        assert user.kubectl("label", "node", "brought", "apps=smollm2").returncode == 0
+        user.wait_for("workspace-smollm2", "WorkspaceReady")
+        assert user.kube.list(MACHINE).items == ()
+        assert "Paris" in user.chat("workspace-smollm2", {"prompt": QUESTION}).json()["Result"]
+        user.delete_all(but=("node/brought",))
+    finally:
+        user.kube.delete(NODE, "brought")
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones(user: User) -> None:

@@ -176,6 +176,37 @@ def test_times_move_only_with_the_status() -> None:
     assert condition["message"] != "old"
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "settings"), [("", Settings()), ("Standard_NC6s_v3", Settings(claim_kind=None))]
+)
+def test_nodes_may_be_brought_by_people(instance_type: str, settings: Settings) -> None:
+    """Without an instance type, or a provisioner: what has the labels and enough GPUs is used."""
+    obj = workspace(instance_type=instance_type)
+    waits = decide(Observed(obj), settings)
+    assert applied(waits, "Machine") == []
+    assert says(waits)["MachineReady"] == ("True", "NotNeeded")
+    (resource,) = (it for it in status(waits)["conditions"] if it["type"] == "ResourceReady")
+    assert (resource["status"], resource["reason"]) == ("Unknown", "WaitingForNodes")
+    assert "or label one: kubectl label node NODE apps=phi" in resource["message"]
+
+    poor = decide(Observed(obj, nodes=(node("brought", gpus=0, ours=False),)), settings)
+    assert says(poor)["ResourceReady"] == ("Unknown", "WaitingForNodes")
+    assert applied(poor, "Service") == []
+
+    serves = decide(Observed(obj, nodes=(node("brought", gpus=4, ours=False),)), settings)
+    assert status(serves)["workerNodes"] == ["brought"]
+    (service,) = applied(serves, "Service")
+    limits = service["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {"nvidia.com/gpu": "1"}, "what the model needs"
+
+
+def test_another_type_of_node_counts_only_where_none_is_named() -> None:
+    other = node("brought", ours=False)
+    other["metadata"]["labels"]["node.kubernetes.io/instance-type"] = "on-premises"
+    assert status(decide(Observed(workspace(instance_type=""), nodes=(other,))))["workerNodes"] == ["brought"]
+    assert "workerNodes" not in status(decide(Observed(workspace(), nodes=(other,))))
+
+
 def test_whoever_knows_better_what_fits_gets_it() -> None:
     obj = workspace("phi-4")
     obj["metadata"]["annotations"] = {"kaito.sh/bypass-resource-checks": ""}

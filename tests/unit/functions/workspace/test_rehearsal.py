@@ -64,6 +64,13 @@ def test_a_node_that_is_there_is_used() -> None:
     assert found.service is not None
 
 
+def test_nodes_that_nobody_has_brought_yet_are_waited_for() -> None:
+    found = rehearsed(Observed(workspace(instance_type="")))
+    assert (found.claims, found.service) == ((), None)
+    assert found.waits.endswith("kubectl label node NODE apps=phi")
+    assert rehearsed(Observed(workspace(instance_type=""), nodes=(node("ours", ours=False),))).waits == ""
+
+
 def test_a_node_that_is_on_its_way_is_not_asked_for_again() -> None:
     found = rehearsed(Observed(workspace(), (machine(),)))
     assert found.claims == ()
@@ -71,7 +78,7 @@ def test_a_node_that_is_on_its_way_is_not_asked_for_again() -> None:
 
 
 def test_what_is_there_already_is_not_created() -> None:
-    assert rehearsed(settled()) == Rehearsal((MACHINE_NAME,), (), None, None)
+    assert rehearsed(settled()) == Rehearsal((MACHINE_NAME,))
 
 
 @pytest.mark.parametrize(

@@ -206,12 +206,15 @@ def plan(
 
 @app.command()
 def why(
-    workspace: Annotated[str, typer.Argument(help="NAME, or workspace/NAME.")],
+    workspace: Annotated[str, typer.Argument()],
     namespace: Annotated[str, typer.Option("--namespace", "-n")] = "default",
     kubeconfig: Kubeconfig = None,
     output: Format = Output.TEXT,
 ) -> None:
-    """What a Workspace waits for, since when, and what to do. Exit code 1 where it is not ready."""
+    """What a Workspace waits for, since when, and where to look. Exit code 1 where it is not ready.
+
+    WORKSPACE is NAME, or workspace/NAME.
+    """
     name, now = workspace.rpartition("/")[2], datetime.now(UTC)
     explanation = planning.Installation(Kube.from_kubeconfig(kubeconfig)).why(namespace, name, now)
     if output is Output.JSON:
@@ -222,10 +225,11 @@ def why(
 
 
 @app.command()
-def catalogue(
-    folder: Annotated[Path, typer.Argument(help="Holds models.yaml and skus.csv; ours if left out.")] = FOLDER,
-) -> None:
-    """A catalogue of models and instance types as a ConfigMap, for `kubectl apply -f -`."""
+def catalogue(folder: Annotated[Path, typer.Argument(show_default=False)] = FOLDER) -> None:
+    """A catalogue of models and instance types as a ConfigMap, for `kubectl apply -f -`.
+
+    FOLDER holds models.yaml and skus.csv; left out, it is the project's own.
+    """
     sys.stdout.write(manifest.text(folder))
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 
 import presets
 from functions.provisioner.observe import observe
@@ -48,4 +49,14 @@ def function() -> Function[Observed]:
         return reconcile(observed, catalogue, settings, now)
 
     reads = partial(observe, others=settings.adopts)
-    return Function(NAME, keys, list_keys, reads, decide, refused, fast_sweep(NAME), partial(hears, function=NAME))
+    return Function(
+        NAME,
+        keys,
+        list_keys,
+        reads,
+        decide,
+        refused,
+        fast_sweep(NAME),
+        partial(hears, function=NAME),
+        attrgetter("claim"),
+    )

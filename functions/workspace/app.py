@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 
 import presets
 from functions.workspace.observe import observe
@@ -59,4 +60,14 @@ def function() -> Function[Observed]:
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)
 
-    return Function(NAME, keys, list_keys, observe, decide, refused, fast_sweep(NAME), partial(hears, function=NAME))
+    return Function(
+        NAME,
+        keys,
+        list_keys,
+        observe,
+        decide,
+        refused,
+        fast_sweep(NAME),
+        partial(hears, function=NAME),
+        attrgetter("workspace"),
+    )

@@ -21,8 +21,9 @@ import structlog
 
 from kaito.api.resources import Kind, Object
 from kaito.runtime.apply import run
+from kaito.runtime.echo import Echoes, content
 from kaito.runtime.events import Event
-from kaito.runtime.keys import Key
+from kaito.runtime.keys import Key, own_key
 from kaito.runtime.kube import Conflict, Kube, KubeError
 from kaito.runtime.plan import Plan
 
@@ -40,7 +41,8 @@ class Function(Generic[Observed]):
     ``keys`` turns an event into the objects it hints at; ``list_keys`` names all of them, for the sweep; ``observe``
     does all reads for some keys at once; ``reconcile`` is pure, and so is ``refused``: what to write instead when the
     API server refuses a write for good, with its words. ``fast_sweep`` is the PingSource that exists only while
-    something is unsettled, or ``hears`` says that events may not reach the function.
+    something is unsettled, or ``hears`` says that events may not reach the function. ``own`` is the key's own object in
+    what was observed.
     """
 
     name: str
@@ -51,6 +53,15 @@ class Function(Generic[Observed]):
     refused: Callable[[Observed, str, datetime], Plan]
     fast_sweep: Object
     hears: Callable[[Kube], bool]
+    own: Callable[[Observed], Object | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A delivery: ``future`` is its answer, ``heard`` the content of the key's own object, where it came with that."""
+
+    future: Future[None]
+    heard: str | None
 
 
 class Reconciler(Generic[Observed]):
@@ -60,24 +71,35 @@ class Reconciler(Generic[Observed]):
         self._function, self._kube = function, kube
         self._changed = threading.Condition()
         self._switching = threading.Lock()
-        self._waiting: dict[Key, list[Future[None]]] = {}
+        self._waiting: dict[Key, list[Waiter]] = {}
         self._active: set[Key] = set()
         self._unsettled: set[Key] = set()
         self._hears = True
+        self._echoes = Echoes()
         self._sweeping_fast: bool | None = None  # not known at start, nor after a write that failed
         self._timers: list[tuple[float, Key]] = []
         for index in range(workers):
             threading.Thread(target=self._work, name=f"reconcile-{index}", daemon=True).start()
         threading.Thread(target=self._watch_timers, name="timers", daemon=True).start()
 
+    def hear(self, event: Event) -> list[Future[None]]:
+        """Ask for a reconcile of whatever the event hints at; of nothing where it says only what is known."""
+        keys = tuple(self._function.keys(event))
+        subject = own_key(event.attributes, {key.kind for key in keys})
+        told = isinstance(event.data, dict) and not event.type.endswith(".delete")
+        return self._await((key, content(event.data) if told and key == subject else None) for key in keys)
+
     def submit(self, keys: Iterable[Key]) -> list[Future[None]]:
         """Ask for a reconcile of each key; each future ends with it, or with the KubeError that prevented it."""
+        return self._await((key, None) for key in keys)
+
+    def _await(self, asked: Iterable[tuple[Key, str | None]]) -> list[Future[None]]:
         futures = []
         with self._changed:
-            for key in keys:
-                future: Future[None] = Future()
-                self._waiting.setdefault(key, []).append(future)
-                futures.append(future)
+            for key, heard in asked:
+                waiter = Waiter(Future(), heard)
+                self._waiting.setdefault(key, []).append(waiter)
+                futures.append(waiter.future)
             self._changed.notify_all()
         return futures
 
@@ -105,29 +127,44 @@ class Reconciler(Generic[Observed]):
                 batch = {key: self._waiting.pop(key) for key in list(self._waiting) if key not in self._active}
                 self._active.update(batch)
             try:
-                self._reconcile_batch(batch)
+                self._reconcile_batch(self._without_echoes(batch))
             finally:
                 with self._changed:
                     self._active.difference_update(batch)
                     self._changed.notify_all()
             self._balance_fast_sweep()
 
-    def _reconcile_batch(self, batch: Mapping[Key, list[Future[None]]]) -> None:
+    def _without_echoes(self, batch: Mapping[Key, list[Waiter]]) -> dict[Key, list[Waiter]]:
+        """Answer at once what says no more than is known by now: judged when nobody is looking at the object."""
+        kept = {}
+        for key, waiters in batch.items():
+            if self._echoes.tell_nothing(key, (waiter.heard for waiter in waiters)):
+                for waiter in waiters:
+                    waiter.future.set_result(None)
+            else:
+                kept[key] = waiters
+        return kept
+
+    def _reconcile_batch(self, batch: Mapping[Key, list[Waiter]]) -> None:
+        if not batch:
+            return
         error: Exception | None = None
         observed: Mapping[Key, Observed] = {}
         try:
             observed = self._function.observe(self._kube, list(batch))
         except Exception as caught:  # noqa: BLE001 - handed to the deliveries, which answer with it
             error = caught
-        for key, futures in batch.items():
+        for key, waiters in batch.items():
             failure = error
             if failure is None:
                 failure = self._reconcile(key, observed[key])
-            for future in futures:
+            if failure is not None:
+                self._echoes.forget(key)
+            for waiter in waiters:
                 if failure is None:
-                    future.set_result(None)
+                    waiter.future.set_result(None)
                 else:
-                    future.set_exception(failure)
+                    waiter.future.set_exception(failure)
 
     def _reconcile(self, key: Key, observed: Observed) -> Exception | None:
         """Decide and write; looked at again where somebody was faster. Returns what prevented it."""
@@ -137,6 +174,7 @@ class Reconciler(Generic[Observed]):
                 if attempt > 1:
                     observed = self._function.observe(self._kube, [key])[key]
                 plan = self._write(key, observed)
+                self._echoes.note(key, self._function.own(observed), plan)
             except Conflict as conflict:
                 failure: Exception = conflict
             except Exception as caught:  # noqa: BLE001 - handed to the deliveries, which answer with it

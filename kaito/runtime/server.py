@@ -11,7 +11,7 @@ import os
 import threading
 from concurrent.futures import wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from flask import Flask, Response, request
@@ -24,7 +24,6 @@ from kaito.runtime.log import configure
 from kaito.runtime.reconciler import Function, Reconciler
 
 log = structlog.get_logger()
-Observed = TypeVar("Observed")
 
 #: Below the Triggers' delivery timeout (60 s), so that the Broker hears why.
 ANSWER_WITHIN_SECONDS = 50
@@ -33,9 +32,9 @@ THREADS = 64
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
 
-def create_app(function: Function[Observed], reconciler: Reconciler[Observed]) -> Flask:
+def create_app(name: str, reconciler: Reconciler[Any]) -> Flask:
     """The function's WSGI app: ``POST /`` takes an event, ``GET /healthz`` says that it can."""
-    app = Flask(function.name)
+    app = Flask(name)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -45,7 +44,7 @@ def create_app(function: Function[Observed], reconciler: Reconciler[Observed]) -
     def deliver() -> Response:
         try:
             event = parse(dict(request.headers), request.get_data())
-            futures = reconciler.sweep() if event.type == PING else reconciler.submit(function.keys(event))
+            futures = reconciler.sweep() if event.type == PING else reconciler.hear(event)
         except BadEvent as error:
             return Response(f"{error}\n", status=400)
         except KubeError as error:
@@ -89,7 +88,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> Flask:
         configure()
         reconciler = Reconciler(self._function, Kube.from_environment())
-        app = create_app(self._function, reconciler)
+        app = create_app(self._function.name, reconciler)
         # Beside the first answers: a request waits for this process, and not for all there is to be listed.
         threading.Thread(target=sweep_at_start, args=(reconciler,), name="first-sweep", daemon=True).start()
         return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaito.api.resources import WORKSPACE, Kind, Object
+from kaito.runtime.events import Event
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, Kube, KubeError, Unavailable
 from kaito.runtime.plan import Apply, Plan
@@ -44,6 +46,17 @@ class RecordingKube:
         self.written.append(f"-{name}")
 
 
+def own(name: str) -> Object:
+    return {"metadata": {"name": name, "uid": f"uid-{name}"}}
+
+
+def about(name: str, obj: Object, *, verb: str = "update") -> Event:
+    """An event about that Workspace itself."""
+    attributes = {"type": f"dev.knative.apiserver.resource.{verb}", "datacontenttype": "application/json"}
+    attributes |= {"apiversion": "kaito.sh/v1alpha1", "kind": "Workspace", "namespace": "default", "name": name}
+    return Event(attributes, json.dumps(obj).encode())
+
+
 class Fixture:
     def __init__(self, plan: Callable[[str], Plan] = lambda _: Plan(), *, workers: int = 2) -> None:
         self.kube = RecordingKube()
@@ -55,15 +68,17 @@ class Fixture:
         self.live = [A, B]
         self._plan = plan
         self.hears = True
+        self.own = own
         function = Function(
-            "test",
-            lambda _: (),
-            self._list,
-            self._observe,
-            self._decide,
-            self._refused,
-            fast_sweep("test"),
-            lambda _: self.hears,
+            name="test",
+            keys=lambda event: (Key(WORKSPACE, "default", event.attributes["name"]),),
+            list_keys=self._list,
+            observe=self._observe,
+            own=lambda name: self.own(name),
+            reconcile=self._decide,
+            refused=self._refused,
+            fast_sweep=fast_sweep("test"),
+            hears=lambda _: self.hears,
         )
         self.reconciler = Reconciler(function, cast(Kube, self.kube), workers=workers)
 
@@ -214,6 +229,49 @@ def test_a_sweep_that_fails_is_tried_again() -> None:
     fixture.reconciler.sweep()
     with fixture.reconciler._changed:
         assert fixture.reconciler._changed.wait_for(lambda: "-test-fast" in fixture.kube.written, LIMIT)
+
+
+def answered(futures: list[Future[None]]) -> bool:
+    return not wait(futures, LIMIT).not_done and all(future.exception() is None for future in futures)
+
+
+def test_an_event_that_says_what_is_known_costs_nothing_until_it_says_more() -> None:
+    fixture = Fixture()
+    for _ in range(3):
+        assert answered(fixture.reconciler.hear(about("a", own("a"))))
+    assert fixture.observations == [["a"]]
+    changed = {**own("a"), "resource": {}}
+    for event in (about("a", changed), about("a", own("a"), verb="delete"), about("b", own("b"))):
+        assert answered(fixture.reconciler.hear(event))
+    assert fixture.observations == [["a"], ["a"], ["a"], ["b"]]
+
+
+def test_what_comes_while_its_object_is_looked_at_is_judged_by_that_look() -> None:
+    """A, B, A: the second A may be newer than the look that B asked for, which saw B."""
+    fixture = Fixture()
+    saw = [own("a"), {**own("a"), "resource": {}}, own("a")]
+    fixture.own = lambda name: saw[len(fixture.observations) - 1]
+    fixture.run(A)
+    fixture.gate.clear()
+    fixture.entered.clear()
+    looks = fixture.reconciler.hear(about("a", saw[1]))
+    assert fixture.entered.wait(LIMIT)
+    again = fixture.reconciler.hear(about("a", saw[2]))
+    fixture.gate.set()
+    assert answered([*looks, *again])
+    assert len(fixture.observations) == 3
+    assert answered(fixture.reconciler.hear(about("a", saw[2])))
+    assert len(fixture.observations) == 3
+
+
+def test_after_a_failure_every_event_is_a_reason_to_look() -> None:
+    fixture = Fixture()
+    fixture.run(A)
+    fixture.failure = KubeError(500, "InternalError", "down")
+    fixture.run(A)
+    fixture.failure = None
+    assert answered(fixture.reconciler.hear(about("a", own("a"))))
+    assert len(fixture.observations) == 3
 
 
 @settings(max_examples=25, deadline=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any, cast
 
@@ -14,9 +13,8 @@ from kaito.api.resources import WORKSPACE
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, KubeError, Unavailable
-from kaito.runtime.reconciler import Function, Reconciler
+from kaito.runtime.reconciler import Reconciler
 from kaito.runtime.server import create_app, sweep_at_start
-from kaito.runtime.sweep import fast_sweep
 
 KEY = Key(WORKSPACE, "default", "phi")
 HEADERS = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "t", "content-type": "application/json"}
@@ -29,8 +27,8 @@ class ScriptedReconciler:
         self.outcome, self.sweep_fails = outcome, sweep
         self.asked: list[str] = []
 
-    def submit(self, keys: Iterable[Key]) -> list[Future[None]]:
-        return [self._answer(str(key)) for key in keys]
+    def hear(self, event: Event) -> list[Future[None]]:
+        return [self._answer(str(KEY))] if event.data.get("ours") else []
 
     def sweep(self) -> list[Future[None]]:
         if self.sweep_fails:
@@ -48,14 +46,7 @@ class ScriptedReconciler:
 
 
 def client(reconciler: ScriptedReconciler) -> FlaskClient:
-    def keys(event: Event) -> Iterable[Key]:
-        return (KEY,) if event.data.get("ours") else ()
-
-    nothing = cast(Any, None)
-    function: Function[Any] = Function(
-        "test", keys, lambda _: (), lambda *_: {}, nothing, nothing, fast_sweep("test"), lambda _: True
-    )
-    return create_app(function, cast("Reconciler[Any]", reconciler)).test_client()
+    return create_app("test", cast("Reconciler[Any]", reconciler)).test_client()
 
 
 @pytest.mark.parametrize(("body", "asked"), [(b'{"ours": true}', ["workspace/default/phi"]), (b'{"ours": false}', [])])

@@ -14,6 +14,7 @@ from functions.provisioner.observed import LABEL_CLAIM, Observed
 from functions.provisioner.reconcile import NAME, reconcile, refused
 from functions.provisioner.settings import Settings
 from kaito.api.claims import CLAIM_KINDS
+from kaito.api.resources import NODE
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key, owner_key
 from kaito.runtime.kube import Kube
@@ -50,13 +51,14 @@ def function() -> Function[Observed]:
 
     reads = partial(observe, others=settings.adopts)
     return Function(
-        NAME,
-        keys,
-        list_keys,
-        reads,
-        decide,
-        refused,
-        fast_sweep(NAME),
-        partial(hears, function=NAME),
-        attrgetter("claim"),
+        name=NAME,
+        keys=keys,
+        stirs=NODE,
+        list_keys=list_keys,
+        observe=reads,
+        own=attrgetter("claim"),
+        reconcile=decide,
+        refused=refused,
+        fast_sweep=fast_sweep(NAME),
+        hears=partial(hears, function=NAME),
     )

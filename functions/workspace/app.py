@@ -14,7 +14,7 @@ from functions.workspace.observed import Observed
 from functions.workspace.reconcile import NAME, reconcile, refused
 from functions.workspace.settings import Settings
 from kaito.api.claims import CLAIM_KINDS
-from kaito.api.resources import KNATIVE_SERVICE, WORKSPACE
+from kaito.api.resources import KNATIVE_SERVICE, NODE, WORKSPACE
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key, owner_key, workspace_key
 from kaito.runtime.kube import Kube
@@ -61,13 +61,14 @@ def function() -> Function[Observed]:
         return reconcile(observed, catalogue, settings, now)
 
     return Function(
-        NAME,
-        keys,
-        list_keys,
-        observe,
-        decide,
-        refused,
-        fast_sweep(NAME),
-        partial(hears, function=NAME),
-        attrgetter("workspace"),
+        name=NAME,
+        keys=keys,
+        stirs=NODE,
+        list_keys=list_keys,
+        observe=observe,
+        own=attrgetter("workspace"),
+        reconcile=decide,
+        refused=refused,
+        fast_sweep=fast_sweep(NAME),
+        hears=partial(hears, function=NAME),
     )

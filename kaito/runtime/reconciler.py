@@ -38,15 +38,17 @@ CONFLICT_TRIES = 5
 class Function(Generic[Observed]):
     """One concern. ``name`` is also its field manager.
 
-    ``keys`` turns an event into the objects it hints at; ``list_keys`` names all of them, for the sweep; ``observe``
-    does all reads for some keys at once; ``reconcile`` is pure, and so is ``refused``: what to write instead when the
-    API server refuses a write for good, with its words. ``fast_sweep`` is the PingSource that exists only while
-    something is unsettled, or ``hears`` says that events may not reach the function. ``own`` is the key's own object in
-    what was observed.
+    ``keys`` turns an event into the objects it hints at; an event that hints at none, about an object of the kind
+    ``stirs``, may be what whatever is unsettled waits for. ``list_keys`` names all objects, for the sweep; ``observe``
+    does all reads for some keys at once, and ``own`` is the key's own object among what was read. ``reconcile`` is
+    pure, and so is ``refused``: what to write instead when the API server refuses a write for good, with its words.
+    ``fast_sweep`` is the PingSource that exists only while something is unsettled, or ``hears`` says that events may
+    not reach the function.
     """
 
     name: str
     keys: Callable[[Event], Iterable[Key]]
+    stirs: Kind
     list_keys: Callable[[Kube], Sequence[Key]]
     observe: Callable[[Kube, Sequence[Key]], Mapping[Key, Observed]]
     reconcile: Callable[[Observed, datetime], Plan]
@@ -85,6 +87,9 @@ class Reconciler(Generic[Observed]):
     def hear(self, event: Event) -> list[Future[None]]:
         """Ask for a reconcile of whatever the event hints at; of nothing where it says only what is known."""
         keys = tuple(self._function.keys(event))
+        if not keys and own_key(event.attributes, (self._function.stirs,)) is not None:
+            with self._changed:
+                keys = tuple(self._unsettled)
         subject = own_key(event.attributes, {key.kind for key in keys})
         told = isinstance(event.data, dict) and not event.type.endswith(".delete")
         return self._await((key, content(event.data) if told and key == subject else None) for key in keys)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaito.api.resources import WORKSPACE, Kind, Object
+from kaito.api.resources import NODE, WORKSPACE, Kind, Object
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, Kube, KubeError, Unavailable
@@ -71,7 +71,8 @@ class Fixture:
         self.own = own
         function = Function(
             name="test",
-            keys=lambda event: (Key(WORKSPACE, "default", event.attributes["name"]),),
+            keys=lambda event: (Key(WORKSPACE, "default", event.attributes["name"]),) if event.body else (),
+            stirs=NODE,
             list_keys=self._list,
             observe=self._observe,
             own=lambda name: self.own(name),
@@ -262,6 +263,18 @@ def test_what_comes_while_its_object_is_looked_at_is_judged_by_that_look() -> No
     assert len(fixture.observations) == 3
     assert answered(fixture.reconciler.hear(about("a", saw[2])))
     assert len(fixture.observations) == 3
+
+
+def test_what_hints_at_nothing_may_be_what_the_unsettled_wait_for() -> None:
+    fixture = Fixture(lambda name: Plan(settled=name != "b"))
+    node = Event({"type": "update", "kind": "Node", "apiversion": "v1", "name": "brought"})
+    pod = Event({"type": "update", "kind": "Pod", "apiversion": "v1", "name": "other"})
+    fixture.run(A)
+    assert fixture.reconciler.hear(node) == [], "nobody waits"
+    fixture.run(B)
+    assert fixture.reconciler.hear(pod) == []
+    assert answered(fixture.reconciler.hear(node))
+    assert fixture.observations == [["a"], ["b"], ["b"]]
 
 
 def test_after_a_failure_every_event_is_a_reason_to_look() -> None:

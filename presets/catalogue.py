@@ -20,11 +20,8 @@ SKUS_FILE: Final = "skus.csv"
 SKU_COLUMNS: Final = ["provider", "name", "gpus", "memory_gib", "gpu_model"]
 #: Instance types we have no line for, but whose names say what they are.
 GPU_PREFIX, CPU_PREFIX = "Standard_N", "Standard_D"
-#: What a preset's name looks like; names of Hugging Face are ORGANISATION/NAME.
-NAME_PATTERN: Final = "^[A-Za-z0-9]([-A-Za-z0-9._/]*[A-Za-z0-9])?$"
 
 _Entry = TypeVar("_Entry", bound=BaseModel)
-_Name = Field(pattern="^[a-z0-9]([-a-z0-9._/]*[a-z0-9])?$", max_length=253)
 
 
 class CatalogueError(ValueError):
@@ -46,7 +43,7 @@ class Needs(_Data):
 class ModelPreset(_Data):
     """One model; ``image`` holds its weights in the folder ``weights``. No ``tuning``: it cannot be tuned."""
 
-    name: str = _Name
+    name: str = Field(pattern="^[a-z0-9]([-a-z0-9._/]*[a-z0-9])?$", max_length=253)
     aliases: tuple[str, ...] = ()
     image: str
     weights: str

@@ -106,18 +106,20 @@ def _obstacle(
             return f"node {_name(node)} {lack(node, workspace, sku)}"
     for claim in live:
         if claim.ready and claim.status.node_name not in qualified:
-            labels = " ".join(f"{k}={v}" for k, v in workspace.resource.label_selector.labels().items())
-            return (
-                f"node {claim.status.node_name} lost its labels: kubectl label node {claim.status.node_name} {labels}"
-            )
+            name = claim.status.node_name
+            return f"node {name} lost its labels: kubectl label node {name} {_labels(workspace)}"
     return ""
 
 
 def _bring(workspace: Workspace) -> str:
-    resource = workspace.resource
-    labels = " ".join(f"{key}={value}" for key, value in resource.label_selector.labels().items())
-    of_type = f" of type {resource.instance_type}" if resource.instance_type else ""
-    return f"no provisioner is asked for nodes: bring one{of_type}, or label one: kubectl label node NODE {labels}"
+    wanted = workspace.resource.instance_type
+    bring = f"bring one of type {wanted}" if wanted else "bring one"
+    return f"no provisioner is asked for nodes: {bring}, or label one: kubectl label node NODE {_labels(workspace)}"
+
+
+def _labels(workspace: Workspace) -> str:
+    """As kubectl label takes them."""
+    return " ".join(f"{key}={value}" for key, value in workspace.resource.label_selector.labels().items())
 
 
 def _ours(node: Object, workspace: Workspace) -> bool:

@@ -92,7 +92,9 @@ class Reconciler(Generic[Observed]):
                 keys = tuple(self._unsettled)
         subject = own_key(event.attributes, {key.kind for key in keys})
         told = isinstance(event.data, dict) and not event.type.endswith(".delete")
-        return self._await((key, content(event.data) if told and key == subject else None) for key in keys)
+        # Hashed before the lock is taken, and once.
+        heard = content(event.data) if told and subject is not None else None
+        return self._await((key, heard if key == subject else None) for key in keys)
 
     def submit(self, keys: Iterable[Key]) -> list[Future[None]]:
         """Ask for a reconcile of each key; each future ends with it, or with the KubeError that prevented it."""

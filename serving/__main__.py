@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +19,14 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from serving.adapters import merge, parse
 from serving.app import MAX_WAITING, create_app
-from serving.engine import DTYPES
-from serving.pipeline import PIPELINES, load
-from serving.startup import Startup
+from serving.engine import DTYPES, ModelError, TransformersEngine
+from serving.gang import Follower, Leader, Place, meet
+from serving.pipeline import PIPELINES
+from serving.pipeline import load as load_pipeline
+from serving.settings import Settings, read
+from serving.startup import Model, Startup
 
 _GRACE: Final = 25  # seconds an answer may take after SIGTERM; a pod has 30 by default
 # Where a container with a read-only root file system may write: gunicorn's worker shows there that it lives.
@@ -56,12 +61,19 @@ class Server(BaseApplication):  # type: ignore[misc]
         return create_app(lambda: self._startup.model)
 
 
+def _fail() -> None:
+    """End the process: from a thread only this ends gunicorn's worker, and by this code it starts no other."""
+    os._exit(Arbiter.APP_LOAD_ERROR)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGTERM; exits with a line on stderr where there is nothing to serve."""
     parser = argparse.ArgumentParser(prog="serving", description="Serve one model over HTTP on $HOST:$PORT.")
     parser.add_argument("--weights", type=Path, required=True, help="directory of config, tokenizer and safetensors")
     parser.add_argument("--pipeline", choices=PIPELINES, default="text-generation")
     parser.add_argument("--torch-dtype", choices=DTYPES, default="auto", help="auto: what the hardware is good at")
+    parser.add_argument("--adapter", type=parse, action="append", default=[], help="PATH=STRENGTH of one, repeatable")
+    parser.add_argument("--config", type=Path, help="a file of settings, which go before flags")
     flags = parser.parse_args(arguments)
     port = os.environ.get("PORT", "5000")
     if not port.isdecimal():
@@ -78,11 +90,34 @@ def main(arguments: list[str] | None = None) -> None:
         ]
     )
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # what is not in the directory is not looked for elsewhere
-    startup = Startup(
-        lambda: load(flags.weights, flags.pipeline, flags.torch_dtype),
-        # From a thread only this ends the worker, and by this code gunicorn starts no other.
-        failed=lambda: os._exit(Arbiter.APP_LOAD_ERROR),
-    )
+    try:
+        settings = read(flags.config) if flags.config else Settings()
+    except ModelError as error:
+        sys.exit(f"serving: {error}")
+    place = Place.of(os.environ)
+    if flags.adapter and not place.alone:
+        sys.exit("serving: adapters are merged into a model that one process holds; WORLD_SIZE is more than 1")
+
+    def load() -> Model:
+        if not place.alone:
+            meet(place, flags.weights)
+        engine = TransformersEngine.load(
+            flags.weights,
+            settings.torch_dtype or flags.torch_dtype,
+            change=lambda model: merge(model, flags.adapter),
+            divided=not place.alone,
+        )
+        if place.rank > 0:
+            follower = Follower(engine, _fail)
+            follower.start()
+            return follower
+        leading = engine if place.alone else Leader(engine, _fail)
+        return load_pipeline(leading, flags.weights, settings.pipeline or flags.pipeline, settings.generate_kwargs)
+
+    startup = Startup(load, failed=_fail)
+    if place.local > 0:  # the first process of its node has the port
+        startup.start()
+        threading.Event().wait()
     # All interfaces unless told otherwise: Knative's probes and proxy come from outside the container.
     Server(startup, f"{os.environ.get('HOST', '0.0.0.0')}:{port}").run()  # noqa: S104
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -51,8 +51,14 @@ class TransformersEngine:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, weights: Path, dtype: str) -> TransformersEngine:
-        """Load the safetensors in ``weights``; ``dtype`` is one of DTYPES. Raises ModelError."""
+    def load(
+        cls, weights: Path, dtype: str, *, change: Callable[[Any], Any] = lambda it: it, divided: bool = False
+    ) -> TransformersEngine:
+        """Load the safetensors in ``weights``; ``dtype`` is one of DTYPES. Raises ModelError.
+
+        ``change`` is given the model before it serves; ``divided``: only this process's part, as all processes that
+        torchrun has started hold one together.
+        """
         with _without_sklearn():
             import torch
             from huggingface_hub.errors import StrictDataclassError
@@ -62,7 +68,7 @@ class TransformersEngine:
         logging.disable_progress_bar()
         logging.set_verbosity_error()  # what it warns of is refused here
         chosen = _dtype(dtype)
-        place = {"device_map": "auto"} if torch.cuda.is_available() else {}
+        place = {"tp_plan": "auto"} if divided else {"device_map": "auto"} if torch.cuda.is_available() else {}
         # What broken or missing files, unknown architectures and a model too large for its GPU raise.
         broken = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError, StrictDataclassError)
         try:
@@ -79,6 +85,7 @@ class TransformersEngine:
         # transformers fills what a file lacks with random numbers, and only warns.
         if lacking := sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}):
             raise ModelError(f"the weights in {weights} lack {len(lacking)} tensors, the first {lacking[0]}")
+        model = change(model)
         _log.info("model.loaded", dtype=str(chosen), device=str(model.device), threads=torch.get_num_threads())
         return cls(model.eval())
 

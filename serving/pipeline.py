@@ -5,8 +5,8 @@ and only continues bare text: asked "What is the capital of France?" as it stand
 at once or rambles. Its answer stands alone: ``return_full_text`` applies to text continued by a model
 without a template. Messages need a template; the pipeline ``conversational`` refuses to start without one.
 
-How tokens are chosen is, in this order, what the request names, what the model's generation_config.json
-recommends, the reference's defaults.
+How tokens are chosen is, in this order, what the request names, what the settings file says, what the model's
+generation_config.json recommends, the reference's defaults.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from serving.chat import SAMPLING, ChatRequest, GenerateOptions, RequestError
-from serving.engine import Engine, ModelError, TransformersEngine, first_line
+from serving.engine import Engine, ModelError, first_line
 
 PIPELINES: Final = ("text-generation", "conversational")
 _RECOMMENDED: Final = SAMPLING | {"do_sample", "repetition_penalty"}
@@ -114,14 +114,16 @@ class Pipeline:
         )
 
 
-def load(weights: Path, kind: str, dtype: str) -> Pipeline:
-    """Load engine, tokenizer and recommended options from ``weights`` and answer once. Raises ModelError."""
-    engine = TransformersEngine.load(weights, dtype)
+def load(engine: Engine, weights: Path, kind: str, wanted: GenerateOptions) -> Pipeline:
+    """Load tokenizer and recommended options from ``weights`` and answer once; ``wanted`` options go before those.
+
+    Raises ModelError.
+    """
     from transformers import AutoTokenizer
 
     try:
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True, verbose=False)
-        defaults = recommended(weights)
+        defaults = wanted.over(recommended(weights))
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"the tokenizer in {weights} cannot be loaded: {first_line(error)}") from error
     if kind == "conversational" and tokenizer.chat_template is None:

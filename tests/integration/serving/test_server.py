@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from safetensors.numpy import save_file
 
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.models import SMOLLM2, ModelStore
+from tests.unit.serving.tiny import make_adapter
 
 STARTS_WITHIN = 120.0  # seconds; 6 with compiled bytecode on two idle cores
 STOPS_WITHIN = 15.0
@@ -59,10 +61,10 @@ def weights() -> Path:
     return content / "weights"
 
 
-def start(weights: Path, log: Path, port: int) -> subprocess.Popen[bytes]:
+def start(weights: Path, log: Path, port: int, *flags: str) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "serving", "--weights", str(weights), "--pipeline", "conversational"],
+            [sys.executable, "-m", "serving", "--weights", str(weights), "--pipeline", "conversational", *flags],
             env={**os.environ, "PORT": str(port), "HOST": "127.0.0.1"},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -88,9 +90,14 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def server(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(weights, tmp_path_factory.mktemp("server") / "log") as running:
+        yield running
+
+
+@contextmanager
+def serving(weights: Path, log: Path, *flags: str) -> Iterator[Server]:
     port = free_port()
-    process = start(weights, log, port)
+    process = start(weights, log, port, *flags)
     running = Server(process, f"http://127.0.0.1:{port}", [])
     deadline, pause = time.monotonic() + STARTS_WITHIN, threading.Event()
     try:
@@ -207,3 +214,24 @@ def wait_until_busy(pid: int) -> None:
     while ticks() < began + 20:
         assert time.monotonic() < deadline
         pause.wait(0.02)
+
+
+def test_an_adapter_and_a_config_change_what_it_says(weights: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(weights, tmp_path / "adapter")
+    config = tmp_path / "inference_config.yaml"
+    config.write_text("transformers: {generate_kwargs: {max_new_tokens: 3, do_sample: false}}\n")
+    flags = (f"--adapter={adapter}=0.5", f"--config={config}")
+    with serving(weights, tmp_path / "log", *flags) as changed:
+        short = changed.chat(prompt=QUESTION).json()["Result"]
+        longer = changed.chat(prompt=QUESTION, generate_kwargs={"max_new_tokens": 20}).json()["Result"]
+    assert "Paris" not in longer, "its numbers are random"
+    assert len(longer) > len(short), "the request goes before the file"
+
+
+def test_an_adapter_that_is_not_there_ends_the_process_with_a_reason(weights: Path, tmp_path: Path) -> None:
+    process = start(weights, tmp_path / "log", free_port(), f"--adapter={tmp_path}/no=1.0")
+    try:
+        assert process.wait(STARTS_WITHIN) != 0
+    finally:
+        stop(process)
+    assert f"no adapter in {tmp_path}/no" in (tmp_path / "log").read_text()

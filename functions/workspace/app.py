@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
@@ -60,12 +60,15 @@ def function() -> Function[Observed]:
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)
 
+    def look(kube: Kube, keys: Sequence[Key]) -> Mapping[Key, Observed]:
+        return observe(kube, catalogue, keys)
+
     return Function(
         name=NAME,
         keys=keys,
         stirs=NODE,
         list_keys=list_keys,
-        observe=observe,
+        observe=look,
         own=attrgetter("workspace"),
         reconcile=decide,
         refused=refused,

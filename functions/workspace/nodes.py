@@ -6,12 +6,16 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from functions.workspace.work import Work
 from kaito.api.claims import GPU, INSTANCE_TYPE, Claim, NodeRequest
 from kaito.api.nodes import gpus, is_ready
 from kaito.api.resources import Object
-from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
-from presets import Sku
+from kaito.api.workspace import ANNOTATION_BYPASS, LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
+from presets import Sku, shortfall
 
+#: MiB of one GPU, by NVIDIA's GPU feature discovery: what is left of its nominal size, some percent less.
+GPU_MEMORY = "nvidia.com/gpu.memory"
+RESERVED_MEMORY = 0.1
 PASSING_TAINTS = ("karpenter.sh/unregistered", "node.cloudprovider.kubernetes.io/uninitialized")
 
 
@@ -33,7 +37,7 @@ def claim_name(uid: str, slot: int) -> str:
 
 
 def choose(
-    workspace: Workspace, sku: Sku, disk: str, claims: Sequence[Object], nodes: Sequence[Object], *, provisioned: bool
+    workspace: Workspace, work: Work, claims: Sequence[Object], nodes: Sequence[Object], *, provisioned: bool
 ) -> Nodes:
     """Preferred nodes first, then those in use already, then by name; claims for what nodes of others do not cover.
 
@@ -43,7 +47,7 @@ def choose(
     own = [Claim.of(obj) for obj in claims]
     live = [claim for claim in own if not claim.deleting]
     candidates = [node for node in nodes if not _of_another(node, workspace)]
-    qualified = {_name(node): node for node in candidates if lack(node, workspace, sku) is None}
+    qualified = {_name(node): node for node in candidates if lack(node, workspace, work) is None}
 
     preferred, in_use = set(workspace.resource.preferred_nodes), set(workspace.status.worker_nodes)
     order = sorted(qualified, key=lambda name: (name not in preferred, name not in in_use, name))
@@ -61,14 +65,15 @@ def choose(
         LABEL_NAMESPACE: workspace.metadata.namespace,
     }
     missing = tuple(
-        NodeRequest(name, workspace.resource.instance_type, disk, labels, gpu=sku.gpus > 0) for name in free[:wanted]
+        NodeRequest(name, workspace.resource.instance_type, work.disk, labels, gpu=work.sku.gpus > 0)
+        for name in free[:wanted]
     )
     going = tuple(claim.metadata.name for claim in own if claim.deleting)[: wanted - len(missing)]
     awaited = "no node has registered yet" if asks or live else _bring(workspace)
-    return Nodes(ready, missing, tuple(live), going, _obstacle(workspace, sku, live, candidates, qualified) or awaited)
+    return Nodes(ready, missing, tuple(live), going, _obstacle(workspace, work, live, candidates, qualified) or awaited)
 
 
-def lack(node: Object, workspace: Workspace, sku: Sku) -> str | None:
+def lack(node: Object, workspace: Workspace, work: Work) -> str | None:
     """Why this node, which has the labels, does not count yet; None if it does."""
     resource = workspace.resource
     meta = node["metadata"]
@@ -82,9 +87,26 @@ def lack(node: Object, workspace: Workspace, sku: Sku) -> str | None:
         return "is not Ready"
     if taint := next((t["key"] for t in node.get("spec", {}).get("taints") or () if _passing(t)), None):
         return f"is still tainted {taint}"
-    if gpus(node) < sku.gpus:
-        return f"does not offer {sku.gpus} {GPU} yet: the device plugin has not reported its GPUs"
-    return None
+    if gpus(node) < work.sku.gpus:
+        return f"does not offer {work.sku.gpus} {GPU} yet: the device plugin has not reported its GPUs"
+    return _too_little_memory(node, workspace, work) if resource.instance_type == "" else None
+
+
+def _too_little_memory(node: Object, workspace: Workspace, work: Work) -> str | None:
+    """Of a node that somebody brought, where GPU feature discovery has labelled it: the catalogue does not know it."""
+    labels = node["metadata"].get("labels", {})
+    if (
+        work.model is None
+        or not labels.get(GPU_MEMORY, "").isdecimal()
+        or ANNOTATION_BYPASS in workspace.metadata.annotations
+    ):
+        return None
+    memory = gpus(node) * int(labels[GPU_MEMORY]) / 1024
+    nominal = Sku(
+        name=_name(node), provider="any", gpus=gpus(node), memory_gib=round(memory * (1 + RESERVED_MEMORY), 1)
+    )
+    lacking = shortfall(work.model.name, work.model.inference, nominal, workspace.resource.count)
+    return f"is too small: {lacking}" if lacking else None
 
 
 def _passing(taint: Object) -> bool:
@@ -96,14 +118,14 @@ def _passing(taint: Object) -> bool:
 
 def _obstacle(
     workspace: Workspace,
-    sku: Sku,
+    work: Work,
     live: Sequence[Claim],
     candidates: Sequence[Object],
     qualified: Mapping[str, Object],
 ) -> str:
     for node in candidates:
         if _name(node) not in qualified:
-            return f"node {_name(node)} {lack(node, workspace, sku)}"
+            return f"node {_name(node)} {lack(node, workspace, work)}"
     for claim in live:
         if claim.ready and claim.status.node_name not in qualified:
             name = claim.status.node_name

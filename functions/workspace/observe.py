@@ -2,71 +2,124 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from functions.workspace.observed import Observed
+from functions.workspace.render import carriers, is_balanced
+from functions.workspace.status import gang_is_ready
+from functions.workspace.work import is_gang
 from kaito.api.claims import CLAIM_KINDS
-from kaito.api.resources import KNATIVE_SERVICE, NODE, WORKSPACE, Object
+from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, NODE, POD, STATEFUL_SET, WORKSPACE, Kind, Object
 from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube
+from presets import Catalogue
+
+#: What every Workspace has; the rest few have, and it is read by name.
+_LISTED: Final = (WORKSPACE, KNATIVE_SERVICE)
 
 
-def observe(kube: Kube, keys: Sequence[Key]) -> Mapping[Key, Observed]:
+def observe(kube: Kube, catalogue: Catalogue, keys: Sequence[Key]) -> Mapping[Key, Observed]:
     """Read one Workspace by its own objects, several by lists."""
-    if len(keys) == 1:
-        return {keys[0]: _observe_one(kube, keys[0])}
-    workspaces = {_name(item): item for item in kube.list(WORKSPACE).items}
-    services = {_name(item): item for item in kube.list(KNATIVE_SERVICE).items}
-    claims: dict[tuple[str, str], list[Object]] = defaultdict(list)
-    for claim in _claims(kube, {}):
-        labels = claim["metadata"].get("labels", {})
-        claims[labels.get(LABEL_NAMESPACE, ""), labels.get(LABEL_WORKSPACE, "")].append(claim)
-    nodes = kube.list(NODE).items
-    result = {}
-    for key in keys:
-        name = (key.namespace, key.name)
-        workspace = workspaces.get(name)
-        matching = tuple(node for node in nodes if workspace and _has(node, _node_labels(workspace)))
-        result[key] = Observed(workspace, tuple(claims[name]), matching, services.get(name))
-    return result
+    reader = _Reader(kube) if len(keys) == 1 else _Lister(kube)
+    return {key: _observe(reader, catalogue, key) for key in keys}
 
 
-def _observe_one(kube: Kube, key: Key) -> Observed:
-    workspace = kube.get(WORKSPACE, key.name, key.namespace)
+def around(kube: Kube, catalogue: Catalogue, workspace: Object) -> Observed:
+    """What there is for this Workspace, which itself may be only meant to be."""
+    return _around(_Reader(kube), catalogue, workspace)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads what is asked for, each time."""
+
+    kube: Kube
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        return self.kube.get(kind, name, namespace)
+
+    def labelled(self, kind: Kind, labels: Mapping[str, str], namespace: str | None = None) -> tuple[Object, ...]:
+        """Of a kind that the cluster may not have."""
+        return self.kube.list_installed(kind, labels, namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lister(_Reader):
+    """Reads all of a kind when it is first asked for."""
+
+    lists: dict[Kind, tuple[Object, ...]] = field(default_factory=dict)
+    named: dict[Kind, dict[tuple[str, str], Object]] = field(default_factory=dict)
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        if kind not in _LISTED:
+            return self.kube.get(kind, name, namespace)
+        if kind not in self.named:
+            self.named[kind] = {_name(item): item for item in self.kube.list(kind).items}
+        return self.named[kind].get((namespace, name))
+
+    def labelled(self, kind: Kind, labels: Mapping[str, str], namespace: str | None = None) -> tuple[Object, ...]:
+        if namespace is not None:
+            return self.kube.list_installed(kind, labels, namespace)
+        if kind not in self.lists:
+            self.lists[kind] = self.kube.list_installed(kind)
+        return tuple(item for item in self.lists[kind] if labels.items() <= item["metadata"].get("labels", {}).items())
+
+
+def _observe(reader: _Reader, catalogue: Catalogue, key: Key) -> Observed:
+    workspace = reader.get(WORKSPACE, key.namespace, key.name)
     if workspace is not None:
-        return around(kube, workspace)
-    claims = _claims_of(kube, key.namespace, key.name)
+        return _around(reader, catalogue, workspace)
+    claims = _claims(reader, key.namespace, key.name)
     if claims:
-        kube.list(WORKSPACE, key.namespace)  # raises where it is the kind that is gone, not this one
+        reader.kube.list(WORKSPACE, key.namespace)  # raises where it is the kind that is gone, not this one
     return Observed(None, claims)
 
 
-def around(kube: Kube, workspace: Object) -> Observed:
-    """What there is for this Workspace, which itself may be only meant to be."""
-    namespace, name = _name(workspace)
-    going = workspace["metadata"].get("deletionTimestamp")
-    nodes = () if going else kube.list(NODE, labels=_node_labels(workspace)).items
-    return Observed(workspace, _claims_of(kube, namespace, name), nodes, kube.get(KNATIVE_SERVICE, name, namespace))
+def _around(reader: _Reader, catalogue: Catalogue, obj: Object) -> Observed:
+    workspace = Workspace.model_validate(obj)
+    meta = workspace.metadata
+    claims = _claims(reader, meta.namespace, meta.name)
+    children = tuple(_children(reader, catalogue, workspace))
+    if meta.deletion_timestamp:
+        return Observed(obj, claims, (), children)
+    config = workspace.inference.config if workspace.inference else ""
+    return Observed(
+        obj,
+        claims,
+        reader.labelled(NODE, workspace.resource.label_selector.labels()),
+        children,
+        reader.get(CONFIG_MAP, meta.namespace, config) if config else None,
+        _pods(reader, workspace, children),
+    )
 
 
-def _claims_of(kube: Kube, namespace: str, name: str) -> tuple[Object, ...]:
-    return _claims(kube, {LABEL_WORKSPACE: name, LABEL_NAMESPACE: namespace})
-
-
-def _claims(kube: Kube, labels: Mapping[str, str]) -> tuple[Object, ...]:
+def _claims(reader: _Reader, namespace: str, name: str) -> tuple[Object, ...]:
     """Machines and NodeClaims; a cluster may well have only one of the two kinds."""
-    return tuple(item for kind in CLAIM_KINDS for item in kube.list_installed(kind, labels))
+    labels = {LABEL_WORKSPACE: name, LABEL_NAMESPACE: namespace}
+    return tuple(item for kind in CLAIM_KINDS for item in reader.labelled(kind, labels))
 
 
-def _node_labels(workspace: Object) -> dict[str, str]:
-    return Workspace.model_validate(workspace).resource.label_selector.labels()
+def _children(reader: _Reader, catalogue: Catalogue, workspace: Workspace) -> Iterator[Object]:
+    """What carries its model, and a load balancer that it has no more."""
+    gang, balanced = is_gang(workspace, catalogue), is_balanced(workspace.metadata.annotations)
+    first, *_ = carriers(workspace, gang=gang, balanced=balanced)
+    found = reader.get(first[0], workspace.metadata.namespace, first[1])
+    if found is not None:
+        yield found
+        balanced = balanced or is_balanced(found["metadata"].get("annotations") or {})
+    for kind, name in carriers(workspace, gang=gang, balanced=balanced)[1:]:
+        if (found := reader.get(kind, workspace.metadata.namespace, name)) is not None:
+            yield found
 
 
-def _has(node: Object, labels: Mapping[str, str]) -> bool:
-    found = node["metadata"].get("labels", {})
-    return all(found.get(key) == value for key, value in labels.items())
+def _pods(reader: _Reader, workspace: Workspace, children: Sequence[Object]) -> tuple[Object, ...]:
+    """Those of a StatefulSet that is not ready: it does not say why, as a Knative Service does."""
+    waiting = any(Kind.of(child) == STATEFUL_SET and not gang_is_ready(child) for child in children)
+    labels = {LABEL_WORKSPACE: workspace.metadata.name}
+    return reader.labelled(POD, labels, workspace.metadata.namespace) if waiting else ()
 
 
 def _name(obj: Object) -> tuple[str, str]:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kaito.api.resources import Object
+from kaito.api.resources import Kind, Object
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What there is: the Workspace (None once gone), its claims, all candidate nodes, its Knative Service.
+    """What there is: the Workspace (None once gone), its claims, all candidate nodes, what carries its model.
 
-    Claims without a Workspace are what a replica made that did not know of the deletion yet.
+    Claims without a Workspace are what a replica made that did not know of the deletion yet. ``children`` are objects
+    of the names that this Workspace's have, whoever made them; ``config`` is the ConfigMap that inference.config names;
+    ``pods`` are read only of a StatefulSet that is not ready, to say why.
     """
 
     workspace: Object | None
     claims: tuple[Object, ...] = ()
     nodes: tuple[Object, ...] = ()
-    service: Object | None = None
+    children: tuple[Object, ...] = ()
+    config: Object | None = None
+    pods: tuple[Object, ...] = ()
+
+    def child(self, kind: Kind, name: str) -> Object | None:
+        """What is there under that name."""
+        found = (it for it in self.children if Kind.of(it) == kind and it["metadata"]["name"] == name)
+        return next(found, None)

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from difflib import get_close_matches
 
 from functions.workspace.nodes import Nodes, choose
 from functions.workspace.observed import Observed
-from functions.workspace.render import APPLIED_HASH, inference_service
+from functions.workspace.render import APPLIED_HASH, render
 from functions.workspace.settings import Settings
-from functions.workspace.status import Refusal, conditions, deleting, impossible, url, write_refused
+from functions.workspace.status import conditions, deleting, impossible, url, write_refused
+from functions.workspace.work import Refusal, work
 from kaito.api.claims import render_claim
 from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition
-from kaito.api.resources import MACHINE, Kind, Object
-from kaito.api.workspace import ANNOTATION_BYPASS, FINALIZER, Workspace
+from kaito.api.resources import KNATIVE_SERVICE, MACHINE, STATEFUL_SET, Kind, Object
+from kaito.api.workspace import FINALIZER, Workspace
 from kaito.runtime.plan import Apply, Delete, Effect, Plan, finalizer, holds
 from kaito.runtime.report import report
-from presets import Catalogue, ModelPreset, Sku, shortfall
+from presets import Catalogue
 
 NAME = "kaito-workspace"
-#: What cannot be had cannot be changed either.
-ANEW = "Delete the Workspace and create it anew."
 
 
 def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now: datetime) -> Plan:
@@ -32,25 +30,26 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
         return Plan(tuple(_deletes(observed.claims)))
     workspace = Workspace.model_validate(obj)
     if workspace.metadata.deletion_timestamp:
-        return _delete(obj, workspace, observed, now)
-    needs = _needs(workspace, catalogue, observed.service)
-    if isinstance(needs, Refusal):
-        found = impossible(workspace, needs)
-        return Plan(_status(obj, found, {"state": "Failed"}, now))
-    model, sku = needs
+        return _end(obj, workspace, observed, now)
+    asked = work(observed, workspace, catalogue)
+    if not isinstance(asked, Refusal):
+        wanted = render(workspace, asked, settings.serving_image)
+        asked = _foreign(wanted, observed, workspace) or asked
+    if isinstance(asked, Refusal):
+        found = impossible(workspace, asked)
+        return Plan(_status(obj, found, {"state": "Failed"}, now), settled=not asked.curable)
     kind = settings.claim_kind
-    nodes = choose(workspace, sku, model.disk, observed.claims, observed.nodes, provisioned=kind is not None)
+    nodes = choose(workspace, asked, observed.claims, observed.nodes, provisioned=kind is not None)
     effects: list[Effect] = [*finalizer(obj, FINALIZER, present=True, why="its nodes must go with it")]
     if kind is not None:
         why = f"{workspace.resource.count} nodes wanted"
         effects += (Apply(render_claim(request, kind), why) for request in nodes.missing)
-    wanted = inference_service(workspace, model, sku, settings.serving_image)
-    service = observed.service if _current(wanted, observed.service) else None
-    if service is None and len(nodes.ready) == workspace.resource.count:
-        why = "it differs from what the Workspace says" if observed.service else "the nodes are ready"
-        effects.append(Apply(wanted, why))
-    found = conditions(workspace, (kind or MACHINE).kind, nodes, service)
-    effects += _status(obj, found, _facts(nodes, service, found), now)
+    if len(nodes.ready) == workspace.resource.count:
+        effects += _deploy(wanted, observed, workspace)
+    carrier, *others = (_found(it, observed) for it in wanted)
+    balancer = next((it for it in others if it is not None and it["spec"].get("type") == "LoadBalancer"), None)
+    found = conditions(workspace, (kind or MACHINE).kind, nodes, carrier, observed.pods, balancer)
+    effects += _status(obj, found, _facts(nodes, carrier, found), now)
     return Plan(tuple(effects), settled=all(condition.status != "Unknown" for condition in found))
 
 
@@ -63,69 +62,55 @@ def refused(observed: Observed, message: str, now: datetime) -> Plan:
     return Plan(_status(obj, found, {"state": "Failed"}, now), settled=False)
 
 
-def _needs(workspace: Workspace, catalogue: Catalogue, service: Object | None) -> tuple[ModelPreset, Sku] | Refusal:
-    """The preset and instance type, or why the Workspace cannot be had."""
-    if workspace.tuning is not None:
-        return Refusal("TuningNotInstalled", "this release has no tuning function: use inference")
-    if workspace.inference is None or workspace.inference.preset is None:
-        return Refusal("TemplateNotSupported", "this release serves presets only: use inference.preset")
-    if workspace.inference.adapters or workspace.inference.config:
-        what = "adapters" if workspace.inference.adapters else "config"
-        return Refusal("NotSupported", f"this release serves presets as they are: leave out inference.{what}")
-    preset, instance_type = workspace.inference.preset, workspace.resource.instance_type
-    model = catalogue.model(preset.name)
-    if model is None:
-        alike = get_close_matches(preset.name.lower(), catalogue.models, n=3)
-        known = f"did you mean {' or '.join(alike)}?" if alike else f"it has {', '.join(catalogue.names)}"
-        return Refusal("UnknownPreset", f"there is no preset {preset.name!r} in the catalogue: {known} {ANEW}")
-    if model.access_mode == "private" and not (preset.access_mode == "private" and preset.preset_options.image):
-        return Refusal(
-            "ImageNeeded",
-            f"{model.name} is private: set inference.preset.accessMode: private and presetOptions.image: YOUR-IMAGE",
-        )
-    if model.distributed or workspace.resource.count > 1:
-        return Refusal(
-            "DistributedNotSupported",
-            f"{model.name} on {workspace.resource.count} nodes: this release serves from one. {ANEW}",
-        )
-    # Nodes that somebody brings are taken by what they offer.
-    sku = catalogue.sku(instance_type) if instance_type else Sku(name="any", provider="any", gpus=model.inference.gpus)
-    if sku is None:
-        return Refusal(
-            "UnknownInstanceType",
-            f"resource.instanceType {instance_type!r} is not in the catalogue"
-            " and starts with neither Standard_N nor Standard_D",
-        )
-    if service is not None and not _ours(service, workspace):
-        return Refusal(
-            "NameTaken",
-            f"a Knative Service named {workspace.metadata.name} is there already and is not this Workspace's:"
-            " delete it, or give the Workspace another name",
-        )
-    lacking = shortfall(model.name, model.inference, sku, workspace.resource.count)
-    if lacking is None or ANNOTATION_BYPASS in workspace.metadata.annotations:
-        return model, sku
-    enough = catalogue.smallest(model.inference, sku.provider)
-    return Refusal("InsufficientGPUs", f"{lacking}: {enough.name} would do. {ANEW}" if enough else f"{lacking}. {ANEW}")
+def _deploy(wanted: Sequence[Object], observed: Observed, workspace: Workspace) -> Iterator[Effect]:
+    """What carries the model, as wanted: what is no longer goes first, while what it is known by is still there."""
+    names = {(Kind.of(it), it["metadata"]["name"]) for it in wanted}
+    for child in observed.children:
+        if (Kind.of(child), child["metadata"]["name"]) not in names and _ours(child, workspace):
+            yield _delete(child, "the Workspace asks for it no more")
+    for it in wanted:
+        if _found(it, observed) is None:
+            there = observed.child(Kind.of(it), it["metadata"]["name"])
+            why = "it differs from what the Workspace says" if there else "the nodes are ready"
+            if there is not None and Kind.of(it) == STATEFUL_SET:
+                # One pod after the other would be ready only together with those of before: all of them anew.
+                yield _delete(there, why)
+            yield Apply(it, why)
 
 
-def _current(wanted: Object, found: Object | None) -> bool:
-    """Is the Service the one we want, with nothing of it changed by others?"""
+def _found(wanted: Object, observed: Observed) -> Object | None:
+    """The object, if it is there and is the one we want, with nothing of it changed by others."""
+    found = observed.child(Kind.of(wanted), wanted["metadata"]["name"])
     if found is None:
-        return False
+        return None
     annotations = found["metadata"].get("annotations") or {}
     same = annotations.get(APPLIED_HASH) == wanted["metadata"]["annotations"][APPLIED_HASH]
-    return same and holds(wanted["spec"], found["spec"])
+    return found if same and holds(wanted["spec"], found["spec"]) else None
 
 
-def _facts(nodes: Nodes, service: Object | None, found: Sequence[Condition]) -> Object:
+def _foreign(wanted: Sequence[Object], observed: Observed, workspace: Workspace) -> Refusal | None:
+    """What somebody else made under a name that we need."""
+    for it in wanted:
+        kind, name = Kind.of(it), it["metadata"]["name"]
+        if (there := observed.child(kind, name)) is not None and not _ours(there, workspace):
+            what = "Knative Service" if kind == KNATIVE_SERVICE else kind.kind
+            return Refusal(
+                "NameTaken",
+                f"a {what} named {name} is there already and is not this Workspace's:"
+                " delete it, or give the Workspace another name",
+                curable=kind != KNATIVE_SERVICE,
+            )
+    return None
+
+
+def _facts(nodes: Nodes, carrier: Object | None, found: Sequence[Condition]) -> Object:
     overall = next(condition for condition in found if condition.type == "WorkspaceReady")
     state = {"True": "Ready", "False": "Failed", "Unknown": "Pending"}[overall.status]
     facts: Object = {"state": state}
     if nodes.ready:
         facts["workerNodes"] = list(nodes.ready)
-    if url(service):
-        facts["url"] = url(service)
+    if url(carrier):
+        facts["url"] = url(carrier)
     return facts
 
 
@@ -137,11 +122,11 @@ def _status(obj: Object, found: Sequence[Condition], facts: Object, now: datetim
     return report(obj, found, facts, told=told, function=NAME, now=now)
 
 
-def _delete(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -> Plan:
+def _end(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -> Plan:
     """Delete what is ours, wait until it is gone, then let go."""
     if FINALIZER not in workspace.metadata.finalizers:
         return Plan()
-    owned = [child for child in (observed.service, *observed.claims) if child is not None and _ours(child, workspace)]
+    owned = [*(child for child in observed.children if _ours(child, workspace)), *observed.claims]
     if not owned:
         return Plan(finalizer(obj, FINALIZER, present=False, why="everything of it is gone"))
     left = [f"{child['kind']} {child['metadata']['name']}" for child in owned]
@@ -151,12 +136,16 @@ def _delete(obj: Object, workspace: Workspace, observed: Observed, now: datetime
 
 def _deletes(children: Iterable[Object]) -> Iterator[Delete]:
     for child in children:
-        meta = child["metadata"]
-        if not meta.get("deletionTimestamp"):
-            yield Delete(Kind.of(child), meta["name"], meta.get("namespace", ""), meta["uid"], "its Workspace goes")
+        if not child["metadata"].get("deletionTimestamp"):
+            yield _delete(child, "its Workspace goes")
+
+
+def _delete(child: Object, why: str) -> Delete:
+    meta = child["metadata"]
+    return Delete(Kind.of(child), meta["name"], meta.get("namespace", ""), meta["uid"], why)
 
 
 def _ours(child: Object, workspace: Workspace) -> bool:
-    """A Service of the same name that somebody else made is not ours to delete; claims carry our labels."""
+    """What somebody else made under a name of ours is not ours to change or delete."""
     owners = child["metadata"].get("ownerReferences") or ()
-    return child["kind"] != "Service" or any(owner.get("uid") == workspace.metadata.uid for owner in owners)
+    return any(owner.get("uid") == workspace.metadata.uid for owner in owners)

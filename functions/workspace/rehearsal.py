@@ -7,30 +7,31 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from functions.workspace.observed import Observed
-from functions.workspace.reconcile import ANEW, reconcile
+from functions.workspace.reconcile import reconcile
 from functions.workspace.settings import Settings
 from functions.workspace.status import WRITE_REFUSED
+from functions.workspace.work import ANEW
 from kaito.api.claims import CLAIM_KINDS, GPU, INSTANCE_TYPE, Claim
 from kaito.api.conditions import conditions_of, obstacle
 from kaito.api.meta import Condition
-from kaito.api.resources import KNATIVE_SERVICE, MACHINE, Kind, Object
+from kaito.api.resources import KNATIVE_SERVICE, MACHINE, SERVICE, STATEFUL_SET, Kind, Object
 from kaito.api.workspace import LABEL_WORKSPACE, Workspace
 from kaito.runtime.plan import Apply, Plan
 from presets import Catalogue
 
 #: Only sums of the others.
 _OVERALL = ("WorkspaceReady", "WorkspaceSucceeded")
-_CHILDREN = (*CLAIM_KINDS, KNATIVE_SERVICE)
+_CARRIERS = (KNATIVE_SERVICE, STATEFUL_SET, SERVICE)
 
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """``nodes``: those that are there and would be used; ``claims`` and ``service``: what would be applied, in this
-    order, None where it is as wanted already; ``waits``: for what, even then; ``refusal``: why it cannot be had."""
+    """``nodes``: those that are there and would be used; ``claims`` and ``carriers``: what would be applied, in this
+    order, and is not as wanted already; ``waits``: for what, even then; ``refusal``: why it cannot be had."""
 
     nodes: tuple[str, ...]
     claims: tuple[Object, ...] = ()
-    service: Object | None = None
+    carriers: tuple[Object, ...] = ()
     waits: str = ""
     refusal: Condition | None = None
 
@@ -66,7 +67,7 @@ def rehearse(observed: Observed, catalogue: Catalogue, settings: Settings, now: 
     return Rehearsal(
         tuple(name for name in said.get("workerNodes") or () if name in there),
         claims,
-        next(_applied(second, (KNATIVE_SERVICE,)), None),
+        tuple(_applied(second, _CARRIERS)),
         "" if resource.status == "True" else resource.message,
     )
 
@@ -82,7 +83,7 @@ def explain(observed: Observed, catalogue: Catalogue, settings: Settings, now: d
     refused = said.get("WorkspaceReady")
     if deleting is not None:
         hindrance: Condition | None = deleting
-    elif refused is not None and refused.reason == WRITE_REFUSED and any(_applied(plan, _CHILDREN)):
+    elif refused is not None and refused.reason == WRITE_REFUSED and any(_applied(plan, (*CLAIM_KINDS, *_CARRIERS))):
         hindrance = refused  # and would be again
     else:
         hindrance = obstacle(parts)

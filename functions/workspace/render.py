@@ -1,119 +1,130 @@
-"""The Knative Service that serves a Workspace's preset. Pure: Workspace and catalogue in, manifest out."""
+"""The objects that carry a Workspace's model: Workspace and catalogue in, manifests out. Pure.
+
+All have the Workspace's name, so that http://NAME.NAMESPACE/chat reaches the model, whatever carries it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 
-from kaito.api.claims import GPU
-from kaito.api.resources import KNATIVE_SERVICE, WORKSPACE, Object
+from functions.workspace.pods import PORT, RENDEZVOUS_PORT, headless, labels, own_pod, preset_pod
+from functions.workspace.work import LOAD_BALANCER_SUFFIX, Work
+from kaito.api.resources import KNATIVE_SERVICE, SERVICE, STATEFUL_SET, WORKSPACE, Kind, Object
 from kaito.api.status import controller_reference
-from kaito.api.workspace import ANNOTATION_SCALE_TO_ZERO, LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
-from presets import ModelPreset, Sku
+from kaito.api.workspace import ANNOTATION_LOAD_BALANCER, ANNOTATION_SCALE_TO_ZERO, Workspace
 
 #: Says which rendering an object was applied from, so that a field we no longer set is noticed too.
 APPLIED_HASH = "kaito.sh/applied-hash"
-MODEL_MOUNT = "/mnt/model"
-#: $HOME and $TMPDIR of the serving image: torch does not even import where it cannot write somewhere.
-HOME = "/home/kaito"
-PORT = 5000
+#: What the event source selects StatefulSets by.
+MANAGED = {"app.kubernetes.io/managed-by": "kaito"}
+#: Of a pod template, whose pods we know nothing of.
+PROGRESS_DEADLINE = "30m"
+#: Knative's queue-proxy, which every request to its pods goes through.
+QUEUE_PROXY_PORT = 8012
+HTTP_PORT = 80
+MAX_REQUEST_SECONDS = 600
 
 
-def inference_service(workspace: Workspace, model: ModelPreset, sku: Sku, serving_image: str) -> Object:
-    """One pod on the Workspace's nodes; named like the Workspace, so that http://NAME.NAMESPACE/chat reaches it."""
-    assert workspace.inference is not None
-    assert workspace.inference.preset is not None
-    meta, options = workspace.metadata, workspace.inference.preset.preset_options
-    to_zero = meta.annotations.get(ANNOTATION_SCALE_TO_ZERO) == "true"
-    gpus = sku.gpus if model.inference.gpus else 0
-    spec: Object = {
-        "timeoutSeconds": 600,
-        "responseStartTimeoutSeconds": 600,
-        "enableServiceLinks": False,
-        "automountServiceAccountToken": False,
-        "containers": [_container(model, serving_image, gpus)],
-        "volumes": [
-            {
-                "name": "model",
-                "image": {"reference": options.image or model.image, "pullPolicy": "IfNotPresent"},
-            },
-            {"name": "home", "emptyDir": {}},
-        ],
-    }
-    if selector := workspace.resource.label_selector.labels():
-        spec["nodeSelector"] = selector
-    if options.image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in options.image_pull_secrets]
-    if sku.gpus:  # also a model that needs none may run there
-        spec["tolerations"] = [
-            {"key": GPU, "operator": "Exists", "effect": "NoSchedule"},
-            {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
+def carriers(workspace: Workspace, *, gang: bool, balanced: bool) -> tuple[tuple[Kind, str], ...]:
+    """Kind and name of all that ``render`` may make; what runs the model is the first."""
+    name = workspace.metadata.name
+    if gang:
+        return ((STATEFUL_SET, name), (SERVICE, headless(workspace)), (SERVICE, name))
+    return ((KNATIVE_SERVICE, name), *([(SERVICE, name + LOAD_BALANCER_SUFFIX)] if balanced else []))
+
+
+def render(workspace: Workspace, work: Work, serving_image: str) -> tuple[Object, ...]:
+    """The objects, what runs the model first."""
+    pod = own_pod(workspace, work) if work.model is None else preset_pod(workspace, work.model, work, serving_image)
+    balanced = is_balanced(workspace.metadata.annotations)
+    if work.gang:
+        selector = {**labels(workspace), "apps.kubernetes.io/pod-index": "0"}
+        made = [
+            _stateful_set(workspace, pod),
+            _peers(workspace),
+            _service(workspace, workspace.metadata.name, selector, PORT, balanced=balanced),
         ]
-    if gpus:
-        # torch's workers share tensors through /dev/shm, which a container has 64 MiB of by default.
-        spec["volumes"].append({"name": "shm", "emptyDir": {"medium": "Memory"}})
-        spec["containers"][0]["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
-    labels = {LABEL_WORKSPACE: meta.name, LABEL_NAMESPACE: meta.namespace}
-    service: Object = {
-        "apiVersion": KNATIVE_SERVICE.api_version,
-        "kind": KNATIVE_SERVICE.kind,
-        "metadata": {
-            "name": meta.name,
-            "namespace": meta.namespace,
-            "labels": labels,
-            "ownerReferences": [controller_reference(WORKSPACE, meta)],
-        },
-        "spec": {
-            "template": {
-                "metadata": {
-                    "labels": labels,
-                    "annotations": {
-                        "autoscaling.knative.dev/min-scale": "0" if to_zero else "1",
-                        "autoscaling.knative.dev/max-scale": "1",
-                        "serving.knative.dev/progress-deadline": f"{model.readiness_minutes}m",
-                    },
-                },
-                "spec": spec,
-            }
-        },
-    }
-    service["metadata"]["annotations"] = {APPLIED_HASH: digest(service)}
-    return service
+    else:
+        made = [_knative_service(workspace, work, pod)]
+        if balanced:
+            name = workspace.metadata.name + LOAD_BALANCER_SUFFIX
+            made.append(_service(workspace, name, labels(workspace), QUEUE_PROXY_PORT, balanced=True))
+    for obj in made:
+        obj["metadata"].setdefault("annotations", {})[APPLIED_HASH] = digest(obj)
+    return tuple(made)
 
 
-def _container(model: ModelPreset, image: str, gpus: int) -> Object:
-    health: Object = {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 1}
-    container: Object = {
-        "name": "model",
-        "image": image,
-        "command": ["python", "-m", "serving"],
-        "args": [
-            f"--weights={MODEL_MOUNT}/{model.weights}",
-            f"--pipeline={model.pipeline}",
-            f"--torch-dtype={model.torch_dtype}",
-        ],
-        "ports": [{"containerPort": PORT}],
-        "startupProbe": {**health, "failureThreshold": model.readiness_minutes * 60},
-        "readinessProbe": dict(health),
-        "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
-        "volumeMounts": [
-            {"name": "model", "mountPath": MODEL_MOUNT, "readOnly": True},
-            {"name": "home", "mountPath": HOME},
-        ],
-        # What the Pod Security profile "restricted" asks for, and nothing to write to but the volumes.
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    }
-    if gpus:
-        container["resources"] = {"limits": {GPU: str(gpus)}}
-    return container
+def is_balanced(annotations: dict[str, str]) -> bool:
+    """Is there a load balancer for what has these annotations? A Knative Service is marked like its Workspace."""
+    return annotations.get(ANNOTATION_LOAD_BALANCER) == "True"
 
 
 def digest(manifest: Object) -> str:
     """A short name for exactly this manifest."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _knative_service(workspace: Workspace, work: Work, pod: Object) -> Object:
+    """One pod of a preset, on the one node; of a pod template one on each."""
+    to_zero = workspace.metadata.annotations.get(ANNOTATION_SCALE_TO_ZERO) == "true"
+    most = str(workspace.resource.count)
+    deadline = f"{work.model.readiness_minutes}m" if work.model else PROGRESS_DEADLINE
+    annotations = {
+        "autoscaling.knative.dev/min-scale": "0" if to_zero else most,
+        "autoscaling.knative.dev/max-scale": most,
+        "serving.knative.dev/progress-deadline": deadline,
+        **pod["metadata"]["annotations"],
+    }
+    spec = {"timeoutSeconds": MAX_REQUEST_SECONDS, "responseStartTimeoutSeconds": MAX_REQUEST_SECONDS, **pod["spec"]}
+    template = {"metadata": {"labels": pod["metadata"]["labels"], "annotations": annotations}, "spec": spec}
+    service = _child(KNATIVE_SERVICE, workspace, workspace.metadata.name, {"template": template})
+    if is_balanced(workspace.metadata.annotations):
+        service["metadata"]["annotations"] = {ANNOTATION_LOAD_BALANCER: "True"}
+    return service
+
+
+def _stateful_set(workspace: Workspace, pod: Object) -> Object:
+    """One pod a node, all started at once: none is ready before all are."""
+    spec: Object = {
+        "replicas": workspace.resource.count,
+        "serviceName": headless(workspace),
+        "podManagementPolicy": "Parallel",
+        "selector": {"matchLabels": labels(workspace)},
+        "template": pod,
+    }
+    return _child(STATEFUL_SET, workspace, workspace.metadata.name, spec)
+
+
+def _peers(workspace: Workspace) -> Object:
+    """Names for the pods of a gang, which have to find each other before any is ready."""
+    spec: Object = {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": labels(workspace),
+        "ports": [{"name": "torch", "port": RENDEZVOUS_PORT}],
+    }
+    return _child(SERVICE, workspace, headless(workspace), spec)
+
+
+def _service(workspace: Workspace, name: str, selector: dict[str, str], port: int, *, balanced: bool) -> Object:
+    spec: Object = {
+        "type": "LoadBalancer" if balanced else "ClusterIP",
+        "selector": selector,
+        "ports": [{"name": "http", "port": HTTP_PORT, "targetPort": port}],
+    }
+    return _child(SERVICE, workspace, name, spec)
+
+
+def _child(kind: Kind, workspace: Workspace, name: str, spec: Object) -> Object:
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": {
+            "name": name,
+            "namespace": workspace.metadata.namespace,
+            "labels": {**labels(workspace), **MANAGED},
+            "ownerReferences": [controller_reference(WORKSPACE, workspace.metadata)],
+        },
+        "spec": spec,
+    }

@@ -3,33 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from functions.workspace.nodes import Nodes
+from functions.workspace.work import Refusal
 from kaito.api.conditions import conditions_of, obstacle
 from kaito.api.meta import Condition, ConditionStatus
-from kaito.api.resources import Object
+from kaito.api.resources import STATEFUL_SET, Kind, Object
 from kaito.api.workspace import Workspace
 
 #: The reason where the API server refuses what we write.
 WRITE_REFUSED = "WriteRefused"
 #: In the scheduler's message, which Knative passes on as a failure at once, and takes back when a node is found.
 UNSCHEDULABLE = "nodes are available: "
+#: Why kubelet waits before it tries a container again, or does not try it at all.
+FAILURES = frozenset(
+    [
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    ]
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What the Workspace asks for and cannot have: only its author can help."""
+def conditions(
+    workspace: Workspace,
+    claim_kind: str,
+    nodes: Nodes,
+    carrier: Object | None,
+    pods: Sequence[Object] = (),
+    balancer: Object | None = None,
+) -> tuple[Condition, ...]:
+    """The conditions of a Workspace that serves, in the order in which they come true.
 
-    reason: str
-    message: str
-
-
-def conditions(workspace: Workspace, claim_kind: str, nodes: Nodes, service: Object | None) -> tuple[Condition, ...]:
-    """The conditions of a Workspace that serves a preset, in the order in which they come true."""
+    ``carrier`` is what runs the model, None where that is not as wanted; ``balancer`` is the Service of type
+    LoadBalancer, where one is wanted.
+    """
     claims = _claims_ready(workspace, f"{claim_kind}Ready", nodes)
     resource = _resource_ready(workspace, claims, nodes)
-    inference = _inference_ready(workspace, resource, service)
+    if carrier is None:
+        inference = _not_deployed(workspace, resource)
+    elif Kind.of(carrier) == STATEFUL_SET:
+        inference = _gang_ready(workspace, resource, carrier, pods)
+    else:
+        inference = _service_ready(workspace, resource, carrier)
+    if balancer is not None and inference.status == "True":
+        inference = _balanced(inference, balancer)
     return (claims, resource, inference, *_overall(workspace, (claims, resource, inference)))
 
 
@@ -55,8 +79,20 @@ def write_refused(workspace: Workspace, before: Mapping[str, Condition], message
     return (*parts, ready, ready.model_copy(update={"type": "WorkspaceSucceeded"}))
 
 
-def url(service: Object | None) -> str:
-    return str(((service or {}).get("status") or {}).get("url", ""))
+def url(carrier: Object | None) -> str:
+    """Where the model answers: as Knative says, or at the cluster's own name for a StatefulSet's Service."""
+    if carrier is None:
+        return ""
+    if Kind.of(carrier) == STATEFUL_SET:
+        return f"http://{carrier['metadata']['name']}.{carrier['metadata']['namespace']}.svc"
+    return str((carrier.get("status") or {}).get("url", ""))
+
+
+def gang_is_ready(stateful_set: Object) -> bool:
+    """Are all its pods ready, as it is now?"""
+    status, meta = stateful_set.get("status") or {}, stateful_set["metadata"]
+    current = status.get("observedGeneration") == meta.get("generation")
+    return bool(current and status.get("readyReplicas", 0) == stateful_set["spec"]["replicas"])
 
 
 def _claims_ready(workspace: Workspace, kind: str, nodes: Nodes) -> Condition:
@@ -91,20 +127,21 @@ def _resource_ready(workspace: Workspace, claims: Condition, nodes: Nodes) -> Co
     return _condition(workspace, "ResourceReady", "Unknown", "WaitingForNodes", f"{so_far}; {reason}")
 
 
-def _inference_ready(workspace: Workspace, resource: Condition, service: Object | None) -> Condition:
+def _not_deployed(workspace: Workspace, resource: Condition) -> Condition:
     kind = "InferenceReady"
-    if service is None:
-        if resource.status == "True":
-            return _condition(workspace, kind, "Unknown", "Deploying", "creating the Knative Service")
-        return _condition(
-            workspace, kind, "Unknown", "WaitingForNodes", "the model is deployed once the nodes are ready"
-        )
+    if resource.status == "True":
+        return _condition(workspace, kind, "Unknown", "Deploying", "the model is being deployed")
+    return _condition(workspace, kind, "Unknown", "WaitingForNodes", "the model is deployed once the nodes are ready")
+
+
+def _service_ready(workspace: Workspace, resource: Condition, service: Object) -> Condition:
+    kind = "InferenceReady"
     ready = conditions_of(service).get("Ready")
     current = (service.get("status") or {}).get("observedGeneration") == service["metadata"].get("generation")
     if ready is None or not current:
         return _condition(workspace, kind, "Unknown", "Deploying", "Knative has not reported on the Service yet")
     if ready.status == "True":
-        return _condition(workspace, kind, "True", "Serving", f"answers at {url(service)}/chat")
+        return _serving(workspace, service)
     if ready.status == "False" and UNSCHEDULABLE in ready.message:
         return _condition(workspace, kind, "Unknown", "Unschedulable", ready.message)
     if ready.status == "False" and resource.status == "Unknown":
@@ -112,6 +149,47 @@ def _inference_ready(workspace: Workspace, resource: Condition, service: Object 
     if ready.status == "False":
         return _condition(workspace, kind, "False", ready.reason or "ServiceFailed", ready.message)
     return _condition(workspace, kind, "Unknown", "Deploying", ready.message or "the model is starting")
+
+
+def _gang_ready(workspace: Workspace, resource: Condition, stateful_set: Object, pods: Sequence[Object]) -> Condition:
+    """Of a StatefulSet, which does not say why its pods are not ready."""
+    kind, count = "InferenceReady", stateful_set["spec"]["replicas"]
+    if gang_is_ready(stateful_set):
+        return _serving(workspace, stateful_set)
+    if resource.status != "True":
+        return _condition(workspace, kind, "Unknown", "WaitingForNodes", "the model is served once the nodes are ready")
+    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
+        if (trouble := _trouble(pod)) is not None:
+            return _condition(workspace, kind, *trouble)
+    have = (stateful_set.get("status") or {}).get("readyReplicas", 0)
+    return _condition(workspace, kind, "Unknown", "Deploying", f"{have} of {count} pods are ready")
+
+
+def _trouble(pod: Object) -> tuple[ConditionStatus, str, str] | None:
+    """Why a pod cannot become ready: kubelet's and the scheduler's words. What passes by itself is Unknown."""
+    name = pod["metadata"]["name"]
+    scheduled = conditions_of(pod).get("PodScheduled")
+    if scheduled is not None and scheduled.status == "False":
+        return "Unknown", scheduled.reason, f"{name}: {scheduled.message}"
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in FAILURES:
+            last = (container.get("lastState") or {}).get("terminated") or {}
+            said = last.get("message") or waiting.get("message") or f"exit code {last.get('exitCode')}"
+            return "False", waiting["reason"], f"{name}: {said.strip()}"
+    return None
+
+
+def _serving(workspace: Workspace, carrier: Object) -> Condition:
+    return _condition(workspace, "InferenceReady", "True", "Serving", f"answers at {url(carrier)}/chat")
+
+
+def _balanced(serving: Condition, balancer: Object) -> Condition:
+    """That the cloud has not given an address yet keeps nobody from the model."""
+    given = ((balancer.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    hosts = [entry.get("ip") or entry.get("hostname") for entry in given]
+    where = f"at {', '.join(f'http://{host}/chat' for host in hosts)}" if hosts else "soon at a load balancer"
+    return serving.model_copy(update={"message": f"{serving.message}, and {where}"})
 
 
 def _overall(workspace: Workspace, parts: Sequence[Condition]) -> tuple[Condition, Condition]:

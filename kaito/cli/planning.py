@@ -20,8 +20,9 @@ from functions.workspace.observe import around, observe
 from functions.workspace.observed import Observed
 from functions.workspace.rehearsal import Explanation, Rehearsal, explain, rehearse
 from functions.workspace.settings import Settings
-from kaito.api.claims import GPU, Claim
-from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, WORKSPACE, Object
+from kaito.api.claims import Claim
+from kaito.api.pods import PodSpec
+from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, SERVICE, STATEFUL_SET, WORKSPACE, Kind, Object
 from kaito.api.workspace import Workspace
 from kaito.cli.watching import age
 from kaito.embedded.error import EmbeddedError
@@ -56,10 +57,10 @@ class Planned:
                 "model": {"name": model[0], **model[1].model_dump()} if model else None,
             }
         if self.rehearsal is not None and not self.refusal:
-            made = (*self.rehearsal.claims, *filter(None, (self.rehearsal.service,)))
+            made = (*self.rehearsal.claims, *self.rehearsal.carriers)
             result |= {
                 "usesNodes": list(self.rehearsal.nodes),
-                "images": list(_images(self.rehearsal.service)),
+                "images": list(_images(self.rehearsal.carriers)),
                 "creates": list(made),
                 "waits": self.rehearsal.waits,
             }
@@ -88,7 +89,7 @@ class Installation:
         """What that Workspace waits for; raises NoWorkspace."""
         assert self._kube is not None
         key = Key(WORKSPACE, namespace, name)
-        observed = observe(self._kube, [key])[key]
+        observed = observe(self._kube, self.catalogue, [key])[key]
         if observed.workspace is None:
             raise NoWorkspace(f"there is no Workspace {name} in the namespace {namespace}: kubectl get workspace -A")
         return explain(observed, self.catalogue, self.settings, now)
@@ -106,7 +107,7 @@ class Installation:
         except ValidationError as error:
             wrong = (f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors())
             return Planned(name, None, None, "; ".join(wrong))
-        observed = around(self._kube, obj) if self._kube is not None else Observed(obj)
+        observed = around(self._kube, self.catalogue, obj) if self._kube is not None else Observed(obj)
         rehearsal = rehearse(observed, self.catalogue, self.settings, now)
         refusal = rehearsal.refusal
         return Planned(name, workspace, rehearsal, f"{refusal.reason}: {refusal.message}" if refusal else "")
@@ -128,12 +129,11 @@ def plan_text(planned: Planned, catalogue: Catalogue) -> str:
     lines.append(_line("fits", "yes"))
     lines += (_line("uses", f"node {name}, which is there") for name in planned.rehearsal.nodes)
     lines += (_line("creates", claims) for claims in _claims(planned.rehearsal.claims))
-    if (service := planned.rehearsal.service) is not None:
-        lines.append(_line("creates", _service(service)))
-        lines += (_line("", f"image {image}") for image in _images(service))
+    lines += (_line("creates", _carrier(obj)) for obj in planned.rehearsal.carriers)
+    lines += (_line("", f"image {image}") for image in _images(planned.rehearsal.carriers))
     if planned.rehearsal.waits:
         lines.append(_line("waits", planned.rehearsal.waits))
-    elif not planned.rehearsal.claims and service is None:
+    elif not planned.rehearsal.claims and not planned.rehearsal.carriers:
         lines.append(_line("creates", "nothing: all of it is there"))
     return "\n".join(lines)
 
@@ -228,18 +228,25 @@ def _claims(claims: Sequence[Object]) -> Iterator[str]:
         yield f"{count} x {kind}: {types}, {disk} of disk"
 
 
-def _service(service: Object) -> str:
-    template = service["spec"]["template"]
-    limits = template["spec"]["containers"][0].get("resources", {}).get("limits", {})
-    scale = template["metadata"]["annotations"].get("autoscaling.knative.dev/min-scale")
-    gpus = f", {limits[GPU]} GPU" if GPU in limits else ""
-    return f"Knative Service {service['metadata']['name']}: min-scale {scale}{gpus}"
+def _carrier(obj: Object) -> str:
+    title = f"{'Knative ' if Kind.of(obj) == KNATIVE_SERVICE else ''}{obj['kind']} {obj['metadata']['name']}"
+    if Kind.of(obj) == SERVICE:
+        kind = "headless" if obj["spec"].get("clusterIP") == "None" else obj["spec"]["type"]
+        return f"{title}: {kind}, port {obj['spec']['ports'][0]['port']}"
+    template = obj["spec"]["template"]
+    gpus = PodSpec.model_validate(template["spec"]).gpus
+    if Kind.of(obj) == KNATIVE_SERVICE:
+        scale = f"min-scale {template['metadata']['annotations'].get('autoscaling.knative.dev/min-scale')}"
+    else:
+        scale = f"{obj['spec']['replicas']} pods, together one model"
+    return f"{title}: {scale}" + (f", {gpus} GPU" + (" each" if Kind.of(obj) == STATEFUL_SET else "") if gpus else "")
 
 
-def _images(service: Object | None) -> Iterator[str]:
-    spec = ((service or {}).get("spec") or {}).get("template", {}).get("spec", {})
-    yield from (container["image"] for container in spec.get("containers") or ())
-    yield from (volume["image"]["reference"] for volume in spec.get("volumes") or () if "image" in volume)
+def _images(carriers: Sequence[Object]) -> Iterator[str]:
+    for obj in carriers:
+        spec = obj["spec"].get("template", {}).get("spec", {})
+        yield from (container["image"] for container in spec.get("containers") or ())
+        yield from (volume["image"]["reference"] for volume in spec.get("volumes") or () if "image" in volume)
 
 
 def _line(title: str, text: str) -> str:

@@ -144,10 +144,12 @@ class Kube:
         items = tuple({"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in body["items"])
         return ObjectList(items, body["metadata"]["resourceVersion"])
 
-    def list_installed(self, kind: Kind, labels: Mapping[str, str] | None = None) -> tuple[Object, ...]:
+    def list_installed(
+        self, kind: Kind, labels: Mapping[str, str] | None = None, namespace: str | None = None
+    ) -> tuple[Object, ...]:
         """The objects of a kind that this cluster may not have; none where it has not."""
         try:
-            return self.list(kind, labels=labels).items
+            return self.list(kind, namespace, labels).items
         except KubeError as error:
             if error.status == 404:
                 return ()

@@ -5,7 +5,9 @@ Every effect is idempotent, so a plan that was cut short anywhere is finished by
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 
 from kaito.api.resources import Kind, Object
 
@@ -76,10 +78,13 @@ class Plan:
 
 
 def holds(wanted: object, found: object) -> bool:
-    """Does ``found`` hold all of ``wanted``? Objects may have more fields (defaults); lists are compared in order."""
+    """Does ``found`` hold all of ``wanted``? Objects may have more fields (defaults); lists are compared in order.
+
+    What is empty may be absent and quantities may be written another way: webhooks in Go write objects anew.
+    """
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(
-            key in found and holds(value, found[key]) for key, value in wanted.items()
+            _holds_field(key, value, found[key]) if key in found else not value for key, value in wanted.items()
         )
     if isinstance(wanted, (list, tuple)):
         return (
@@ -88,3 +93,29 @@ def holds(wanted: object, found: object) -> bool:
             and all(holds(w, f) for w, f in zip(wanted, found, strict=True))
         )
     return wanted == found
+
+
+def _holds_field(key: str, wanted: object, found: object) -> bool:
+    if key in ("limits", "requests") and isinstance(wanted, dict) and isinstance(found, dict):
+        return all(name in found and quantity(amount) == quantity(found[name]) for name, amount in wanted.items())
+    return holds(wanted, found)
+
+
+_QUANTITY = re.compile(r"([+-]?[0-9.]+)(?:([KMGTPE]i)|([numkMGTPE])|[eE]([+-]?[0-9]+))?")
+
+
+def quantity(text: str | int) -> Decimal | str:
+    """The number that a Kubernetes quantity stands for; what is none as it is."""
+    found = _QUANTITY.fullmatch(str(text))
+    if found is None:
+        return str(text)
+    digits, binary, decimal, exponent = found.groups()
+    try:
+        number = Decimal(digits)
+    except InvalidOperation:
+        return str(text)
+    if binary:
+        return number * Decimal(1024) ** ("KMGTPE".index(binary[0]) + 1)
+    if decimal:
+        return number.scaleb(3 * ("num kMGTPE".index(decimal) - 3))
+    return number.scaleb(int(exponent or 0))

@@ -9,10 +9,7 @@ from collections.abc import Iterable
 import pytest
 import yaml
 
-import presets
-from functions.workspace.render import inference_service
 from kaito.api.resources import CONFIG_MAP, CRD, KNATIVE_SERVICE, NAMESPACE, NODE, Kind, Object
-from kaito.api.workspace import Workspace
 from kaito.embedded import programs
 from kaito.embedded.controlplane import ControlPlane
 from kaito.embedded.knative.admission import refusals
@@ -20,6 +17,7 @@ from kaito.embedded.knative.schema import malformed
 from kaito.embedded.manifests import CONFIG, build
 from kaito.runtime.kube import Conflict, Kube, KubeError
 from tests.nodes import bring_node
+from tests.unit.functions.workspace.matrix import SCENES, rendered
 
 OVERLAYS = sorted(path.parent.name for path in (CONFIG / "overlays").glob("*/kustomization.yaml"))
 FEATURES = ("config-features", "knative-serving")
@@ -85,24 +83,14 @@ def test_only_a_cluster_of_ones_own_lacks_knatives_kinds_and_namespace() -> None
     assert "services.serving.knative.dev" in of_kind(embedded, CRD)
 
 
-@pytest.mark.parametrize("instance_type", ["Standard_NC6s_v3", "Standard_D4s_v5"])
-def test_exactly_the_flags_that_services_need_are_enabled(instance_type: str) -> None:
-    catalogue = presets.load()
-    model, sku = catalogue.model("smollm2-135m-instruct"), catalogue.sku(instance_type)
-    assert model is not None
-    assert sku is not None
-    workspace = Workspace.model_validate(
-        {
-            "metadata": {"name": "w", "namespace": "default", "uid": "u"},
-            "resource": {"instanceType": instance_type, "labelSelector": {"matchLabels": {"apps": "w"}}},
-            "inference": {"preset": {"name": model.name}},
-        }
-    )
-    service = inference_service(workspace, model, sku, "dev.local/kaito/serving:0.1.0")
+@pytest.mark.parametrize(
+    ("scene", "unneeded"), [("preset-on-gpu", set()), ("preset-on-cpu", {"kubernetes.podspec-tolerations"})]
+)
+def test_exactly_the_flags_that_services_need_are_enabled(scene: str, unneeded: set[str]) -> None:
+    (service,) = rendered(SCENES[scene])
     flags = enabled(overlay("local"))
     assert refusals(service, flags) == []
-    unneeded = {flag for flag in flags if not refusals(service, flags - {flag})}
-    assert unneeded == (set() if sku.gpus else {"kubernetes.podspec-tolerations"})
+    assert {flag for flag in flags if not refusals(service, flags - {flag})} == unneeded
 
 
 KNATIVES = {

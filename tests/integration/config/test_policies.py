@@ -46,6 +46,10 @@ def tuning(preset: str = "phi-2", *, urls: tuple[str, ...] = ("https://example.c
     return {"preset": {"name": preset}, "method": "lora", "input": {"urls": list(urls)}, "output": output}
 
 
+def template(**spec: Any) -> Object:
+    return {"template": {"spec": {"containers": [{"image": "a:1"}], **spec}}}
+
+
 def verdict(kube: Kube, obj: Object) -> str | None:
     """Why the API server would not take it; None where it would."""
     try:
@@ -67,6 +71,7 @@ def _in_force(kube: Kube) -> None:
             workspace("no-such-preset"),
             workspace(annotations={"kaito.sh/scale-to-zero": "?"}),
             workspace(tuning=tuning(urls=("ftp://example.com",))),
+            workspace(inference={"template": {}}),
         )
     ):
         assert time.monotonic() < deadline, "the policies are not in force"
@@ -112,6 +117,33 @@ def _in_force(kube: Kube) -> None:
         (
             workspace(inference={"template": {"metadata": {}}}),
             "inference.template: a pod template needs spec.containers",
+        ),
+        (
+            workspace(inference={"template": {"spec": {"containers": [{"name": "a"}]}}}),
+            "inference.template: each of spec.containers needs an image",
+        ),
+        (
+            workspace(inference=template(restartPolicy="Always", nodeName="a")),
+            "it runs as a Knative Service, which has no spec.restartPolicy, spec.nodeName: leave that out",
+        ),
+        (
+            workspace(
+                inference={
+                    "template": {
+                        "spec": {
+                            "containers": [
+                                {"image": "a:1", "ports": [{"containerPort": 1}, {"containerPort": 2}]},
+                                {"image": "b:1", "ports": [{"containerPort": 3}]},
+                            ]
+                        }
+                    }
+                }
+            ),
+            "which has one port, and spec.containers name 3",
+        ),
+        (
+            workspace(annotations={"kaito.sh/scale-to-zero": "true", "kaito.sh/enablelb": "True"}),
+            "metadata.annotations: kaito.sh/enablelb and kaito.sh/scale-to-zero cannot go together",
         ),
         (
             workspace(annotations={"kaito.sh/scale-to-zero": "yes"}),
@@ -241,3 +273,11 @@ def test_the_api_server_and_the_function_agree_on_what_fits(kube: Kube) -> None:
         judged = list(pool.map(judge, combinations()))
     assert [case for case, admitted, fits in judged if admitted is not fits] == []
     assert {fits for _, _, fits in judged} == {True, False}
+
+
+def test_a_template_may_change_into_what_a_service_can_be(kube: Kube) -> None:
+    first = workspace(inference=template())
+    first["metadata"]["name"] = "template"
+    kube.apply(first, manager="user")
+    assert verdict(kube, {**first, "inference": template(serviceAccountName="a")}) is None
+    assert "spec.hostname: leave that out" in (verdict(kube, {**first, "inference": template(hostname="a")}) or "")

@@ -58,7 +58,7 @@ class World:
     def plans(self) -> Iterator[tuple[str, Plan]]:
         """One turn of each function, decided when its turn comes."""
         catalogue, settings = presets.load(), WorkspaceSettings()
-        seen = workspaces.observe(self.kube, [self.key])[self.key]
+        seen = workspaces.observe(self.kube, presets.load(), [self.key])[self.key]
         yield workspace.NAME, workspace.reconcile(seen, catalogue, settings, self.now)
         for machine in self.machines():
             key = Key(MACHINE, "", machine["metadata"]["name"])

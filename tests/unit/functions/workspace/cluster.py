@@ -9,12 +9,15 @@ from __future__ import annotations
 import copy
 import itertools
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
+from functions.workspace.observe import observe
 from functions.workspace.observed import Observed
 from functions.workspace.reconcile import reconcile
 from functions.workspace.settings import Settings
-from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NODE, WORKSPACE, Kind, Object
+from kaito.api.resources import MACHINE, WORKSPACE, Kind, Object
+from kaito.runtime.keys import Key
+from kaito.runtime.kube import Kube, ObjectList
 from kaito.runtime.plan import Apply, Delete, Effect, Plan, SetFinalizers
 from tests.unit.functions.workspace.scenes import CATALOGUE
 
@@ -74,16 +77,18 @@ class Cluster:
         if obj["metadata"].get("deletionTimestamp") and not finalizers:
             self._remove(obj)
 
+    def list(self, kind: Kind, namespace: str | None = None, labels: dict[str, str] | None = None) -> ObjectList:
+        return ObjectList(self.list_installed(kind, labels, namespace), "0")
+
+    def list_installed(
+        self, kind: Kind, labels: dict[str, str] | None = None, namespace: str | None = None
+    ) -> tuple[Object, ...]:
+        return tuple(it for it in self.every(kind, labels) if namespace in (None, it["metadata"].get("namespace", "")))
+
     def observe(self, namespace: str, name: str) -> Observed:
-        """What functions.workspace.observe reads of a Workspace."""
-        workspace = self.get(WORKSPACE, name, namespace)
-        claims = self.every(MACHINE, {"kaito.sh/workspace": name, "kaito.sh/workspacenamespace": namespace})
-        if workspace is None:
-            return copy.deepcopy(Observed(None, tuple(claims)))
-        going = workspace["metadata"].get("deletionTimestamp")
-        nodes = [] if going else self.every(NODE, workspace["resource"]["labelSelector"]["matchLabels"])
-        service = self.get(KNATIVE_SERVICE, name, namespace)
-        return copy.deepcopy(Observed(workspace, tuple(claims), tuple(nodes), service))
+        """The function's own reads, of this cluster."""
+        key = Key(WORKSPACE, namespace, name)
+        return copy.deepcopy(observe(cast("Kube", self), CATALOGUE, [key])[key])
 
     def decide(self, observed: Observed) -> Plan:
         return reconcile(observed, CATALOGUE, Settings(), self.now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from functions.workspace.nodes import claim_name
 from functions.workspace.observed import Observed
 from functions.workspace.reconcile import reconcile
 from functions.workspace.settings import Settings
+from kaito.api.claims import INSTANCE_TYPE
 from kaito.api.resources import Object
 from kaito.runtime.plan import Apply, Plan
 
@@ -45,8 +47,12 @@ def machine(*, ready: bool = False, **conditions: tuple[str, str, str]) -> Objec
     return {
         "apiVersion": "karpenter.sh/v1alpha5",
         "kind": "Machine",
-        "metadata": {"name": MACHINE_NAME, "uid": "m1", "labels": {"kaito.sh/workspace": "phi"}},
-        "spec": {"requirements": []},
+        "metadata": {
+            "name": MACHINE_NAME,
+            "uid": "m1",
+            "labels": {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "default", "apps": "phi"},
+        },
+        "spec": {"requirements": [{"key": INSTANCE_TYPE, "operator": "In", "values": ["Standard_NC6s_v3"]}]},
         "status": {
             "nodeName": MACHINE_NAME if ready else "",
             "conditions": [
@@ -104,10 +110,6 @@ def served(observed: Observed, ready: tuple[str, str, str]) -> Object:
 def settled() -> Observed:
     """A Workspace that serves, with its status written."""
     observed = Observed(workspace(), (machine(ready=True),), (node(),))
-    observed = Observed(observed.workspace, observed.claims, observed.nodes, served(observed, ("True", "", "")))
+    observed = replace(observed, children=(served(observed, ("True", "", "")),))
     assert observed.workspace is not None
-    return Observed({**observed.workspace, "status": status(decide(observed))}, *rest(observed))
-
-
-def rest(observed: Observed) -> tuple[Any, ...]:
-    return observed.claims, observed.nodes, observed.service
+    return replace(observed, workspace={**observed.workspace, "status": status(decide(observed))})

@@ -14,7 +14,7 @@ from functions.workspace.observed import Observed
 from functions.workspace.settings import Settings
 from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition
-from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NODE, WORKSPACE, Object
+from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NODE, SERVICE, STATEFUL_SET, WORKSPACE, Object
 from kaito.runtime.plan import Apply, Plan
 from tests.unit.functions.workspace.cluster import Cluster
 
@@ -26,7 +26,10 @@ names = st.sampled_from((*NAMES[:1] * 4, *NAMES))
 picks = st.integers(0, 7)
 #: What a node says that can be used.
 GOOD: Object = {"conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"nvidia.com/gpu": "1"}}
-counts = st.just(1)  # what is served from several nodes is refused yet
+#: Of nodes; what two serve is a gang.
+counts = st.sampled_from([1, 2])
+TO_ZERO, BALANCED = "kaito.sh/scale-to-zero", "kaito.sh/enablelb"
+CARRIERS = (KNATIVE_SERVICE, STATEFUL_SET)
 
 
 class Histories(RuleBasedStateMachine):
@@ -73,10 +76,10 @@ class Histories(RuleBasedStateMachine):
         if (workspace := self.cluster.get(WORKSPACE, name, "default")) is not None:
             self.cluster.delete(workspace)
 
-    @rule(name=names, value=st.sampled_from(["true", "false"]))
-    def user_annotates(self, name: str, value: str) -> None:
+    @rule(name=names, to_zero=st.sampled_from(["true", "false"]), balanced=st.sampled_from(["True", "False"]))
+    def user_annotates(self, name: str, to_zero: str, balanced: str) -> None:
         if (workspace := self.cluster.get(WORKSPACE, name, "default")) is not None:
-            workspace["metadata"]["annotations"]["kaito.sh/scale-to-zero"] = value
+            workspace["metadata"]["annotations"] |= {TO_ZERO: to_zero, BALANCED: balanced}
             self.cluster.change(workspace)
 
     @rule(name=names, index=st.integers(0, 2))
@@ -142,23 +145,23 @@ class Histories(RuleBasedStateMachine):
         if (node := _pick(self.cluster.every(NODE), pick)) is not None:
             self.cluster.delete(node)
 
-    # Knative.
+    # Knative, and the controller of StatefulSets.
 
     @rule(pick=picks, status=st.sampled_from(["True", "False", "Unknown"]))
-    def knative_reports(self, pick: int, status: str) -> None:
-        if (service := _pick(self.cluster.every(KNATIVE_SERVICE), pick)) is not None:
-            self._report(service, status)
+    def a_carrier_reports(self, pick: int, status: str) -> None:
+        if (carrier := _pick(self._carriers(), pick)) is not None:
+            self._report(carrier, status)
 
     # Strangers.
 
     @rule(pick=picks)
-    def somebody_edits_a_service(self, pick: int) -> None:
-        if (service := _pick(self.cluster.every(KNATIVE_SERVICE), pick)) is not None:
-            spec = copy.deepcopy(service["spec"])
+    def somebody_edits_a_carrier(self, pick: int) -> None:
+        if (carrier := _pick(self._carriers(), pick)) is not None:
+            spec = copy.deepcopy(carrier["spec"])
             spec["template"]["spec"]["containers"][0]["image"] = "somebody/else:1"
-            self.cluster.change(service, spec=spec)
+            self.cluster.change(carrier, spec=spec)
 
-    @rule(pick=picks, kind=st.sampled_from([MACHINE, KNATIVE_SERVICE]))
+    @rule(pick=picks, kind=st.sampled_from([MACHINE, *CARRIERS, SERVICE]))
     def somebody_deletes(self, pick: int, kind: object) -> None:
         found = [obj for (of, _, _), obj in self.cluster.objects.items() if of == kind]
         if (obj := _pick(found, pick)) is not None:
@@ -178,20 +181,28 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         """When all else is calm, every Workspace becomes ready; when all are deleted, nothing is left."""
         for name in NAMES:
+            workspace = self.cluster.get(WORKSPACE, name, "default")
+            if workspace is not None:
+                wishes = workspace["metadata"]["annotations"]
+                if workspace["resource"]["count"] > 1 or wishes.get(BALANCED) == "True":
+                    wishes.pop(TO_ZERO, None)  # which they cannot have
+                    self.cluster.change(workspace)
             self._settles(name)
             if self.cluster.get(WORKSPACE, name, "default") is not None:
+                services = {it["metadata"]["name"] for it in self.cluster.every(SERVICE, {"kaito.sh/workspace": name})}
+                assert services == self._services(name)
                 said = self._said(name)
                 assert said["WorkspaceReady"].status == "True", said
                 assert self._plan(name) == Plan(), "a second look at what is settled writes nothing"
-                service = self.cluster.get(KNATIVE_SERVICE, name, "default")
-                assert service is not None
-                assert service["spec"]["template"]["spec"]["containers"][0]["image"] == Settings().serving_image
+                (carrier,) = self._carriers(name)
+                assert carrier["spec"]["template"]["spec"]["containers"][0]["image"] == Settings().serving_image
         for name in NAMES:
             self.user_deletes(name)
             self._settles(name)
         assert self.cluster.every(WORKSPACE) == []
         assert self.cluster.every(MACHINE) == []
-        assert self.cluster.every(KNATIVE_SERVICE) == []
+        assert self._carriers() == []
+        assert self.cluster.every(SERVICE) == []
 
     def _settles(self, name: str) -> None:
         """Everybody does their work, and the function is heard and not disturbed."""
@@ -208,9 +219,8 @@ class Histories(RuleBasedStateMachine):
             for node in self.cluster.every(NODE, {"apps": name}):
                 if node["status"] != GOOD:
                     self.cluster.change(node, status=GOOD)
-            service = self.cluster.get(KNATIVE_SERVICE, name, "default")
-            if service is not None:
-                self._report(service, "True")
+            for carrier in self._carriers(name):
+                self._report(carrier, "True")
             self.cluster.collect_garbage()
             if not plan.effects and not self._plan(name).effects:
                 return
@@ -231,10 +241,12 @@ class Histories(RuleBasedStateMachine):
                 assert node["metadata"]["labels"]["apps"] == name
                 assert node["status"] == GOOD
         if said["InferenceReady"].status == "True":
-            service = observed.service
-            assert service is not None
-            assert conditions_of(service)["Ready"].status == "True"
-            assert service["status"]["observedGeneration"] == service["metadata"]["generation"]
+            (carrier,) = self._carriers(name)
+            if carrier["kind"] == STATEFUL_SET.kind:
+                assert carrier["status"]["readyReplicas"] == obj["resource"]["count"]
+            else:
+                assert conditions_of(carrier)["Ready"].status == "True"
+            assert carrier["status"]["observedGeneration"] == carrier["metadata"]["generation"]
         parts = [it for kind, it in said.items() if kind not in ("WorkspaceReady", "WorkspaceSucceeded")]
         assert (said["WorkspaceReady"].status == "True") == all(part.status == "True" for part in parts)
         for condition in said.values():
@@ -279,15 +291,27 @@ class Histories(RuleBasedStateMachine):
             self.cluster.delete(node)
         self.cluster.finalize(claim, [])
 
-    def _report(self, service: Object, status: str) -> None:
-        condition = {"type": "Ready", "status": status, "reason": "R", "message": "m"}
-        wanted = {
-            "observedGeneration": service["metadata"]["generation"],
-            "conditions": [condition],
-            "url": "http://host",
-        }
-        if service.get("status") != wanted:
-            self.cluster.change(service, status=wanted)
+    def _services(self, name: str) -> set[str]:
+        """Those that it has to have."""
+        workspace = self.cluster.get(WORKSPACE, name, "default")
+        assert workspace is not None
+        if workspace["resource"]["count"] > 1:
+            return {name, f"{name}-headless"}
+        return {f"{name}-lb"} if workspace["metadata"]["annotations"].get(BALANCED) == "True" else set()
+
+    def _carriers(self, name: str | None = None) -> list[Object]:
+        found = [it for kind in CARRIERS for it in self.cluster.every(kind)]
+        return [it for it in found if name in (None, it["metadata"]["name"])]
+
+    def _report(self, carrier: Object, status: str) -> None:
+        current = {"observedGeneration": carrier["metadata"]["generation"]}
+        if carrier["kind"] == STATEFUL_SET.kind:
+            wanted: Object = {**current, "readyReplicas": carrier["spec"]["replicas"] if status == "True" else 0}
+        else:
+            condition = {"type": "Ready", "status": status, "reason": "R", "message": "m"}
+            wanted = {**current, "conditions": [condition], "url": "http://host"}
+        if carrier.get("status") != wanted:
+            self.cluster.change(carrier, status=wanted)
 
 
 def _node(name: str, labels: dict[str, str]) -> Object:
@@ -312,4 +336,4 @@ def _gist(condition: Condition) -> tuple[str, str, str]:
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = hypothesis_settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestHistories.settings = hypothesis_settings(max_examples=200, stateful_step_count=50, deadline=None)

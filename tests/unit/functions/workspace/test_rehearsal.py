@@ -46,27 +46,26 @@ def names(objects: tuple[Object, ...]) -> list[str]:
 def test_a_new_workspace_would_get_nodes_and_a_service_on_them() -> None:
     found = rehearsed(Observed(workspace()))
     assert names(found.claims) == [MACHINE_NAME]
-    assert found.service is not None
     ready = Observed(workspace(), (machine(ready=True),), (node(),))
-    assert found.service == applied(decide(ready), "Service")[0], "the very one that it gets in the end"
+    assert list(found.carriers) == applied(decide(ready), "Service"), "the very one that it gets in the end"
     assert (found.nodes, found.refusal) == ((), None)
 
 
 def test_claims_are_of_the_kind_that_is_installed() -> None:
     found = rehearsed(Observed(workspace()), Settings(claim_kind=NODE_CLAIM))
     assert [claim["kind"] for claim in found.claims] == ["NodeClaim"]
-    assert found.service is not None
+    assert names(found.carriers) == ["phi"]
 
 
 def test_a_node_that_is_there_is_used() -> None:
     found = rehearsed(Observed(workspace(), nodes=(node("brought", ours=False),)))
     assert (found.nodes, found.claims) == (("brought",), ())
-    assert found.service is not None
+    assert names(found.carriers) == ["phi"]
 
 
 def test_nodes_that_nobody_has_brought_yet_are_waited_for() -> None:
     found = rehearsed(Observed(workspace(instance_type="")))
-    assert (found.claims, found.service) == ((), None)
+    assert (found.claims, found.carriers) == ((), ())
     assert found.waits.endswith("kubectl label node NODE apps=phi")
     assert rehearsed(Observed(workspace(instance_type=""), nodes=(node("ours", ours=False),))).waits == ""
 
@@ -74,7 +73,7 @@ def test_nodes_that_nobody_has_brought_yet_are_waited_for() -> None:
 def test_a_node_that_is_on_its_way_is_not_asked_for_again() -> None:
     found = rehearsed(Observed(workspace(), (machine(),)))
     assert found.claims == ()
-    assert found.service is None or found.service["metadata"]["name"] == "phi"
+    assert names(found.carriers) == ["phi"]
 
 
 def test_what_is_there_already_is_not_created() -> None:
@@ -90,7 +89,7 @@ def test_what_is_there_already_is_not_created() -> None:
 )
 def test_what_cannot_be_had_would_become_nothing(obj: Object, reason: str, message: str) -> None:
     found = rehearsed(Observed(obj))
-    assert (found.claims, found.service) == ((), None)
+    assert (found.claims, found.carriers) == ((), ())
     assert found.refusal is not None
     assert found.refusal.reason == reason
     assert found.refusal.message.startswith(message)
@@ -122,7 +121,7 @@ def test_a_failure_is_told_in_the_clouds_words_before_what_is_awaited() -> None:
 
 def test_a_model_that_does_not_come_up_shows_where_to_look() -> None:
     observed = Observed(workspace(), (machine(ready=True),), (node(),))
-    found = explained(told(replace(observed, service=served(observed, ("False", "RevisionFailed", "exit 1")))))
+    found = explained(told(replace(observed, children=(served(observed, ("False", "RevisionFailed", "exit 1")),))))
     assert found.obstacle is not None
     assert (found.obstacle.type, found.obstacle.message) == ("InferenceReady", "exit 1")
     assert "kubectl logs -n default -l kaito.sh/workspace=phi -c model --tail=50" in found.look

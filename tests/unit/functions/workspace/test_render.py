@@ -1,4 +1,4 @@
-"""The Knative Service of a preset: that it runs under "restricted", and where it may write."""
+"""What carries a model: golden files of every kind, what Knative takes, and where a pod may write."""
 
 from __future__ import annotations
 
@@ -8,51 +8,43 @@ from pathlib import Path
 import pytest
 import yaml
 
-import presets
-from functions.workspace.render import HOME, inference_service
-from kaito.api.resources import Object
-from kaito.api.workspace import Workspace
+from functions.workspace.pods import HOME
+from kaito.api.resources import KNATIVE_SERVICE, SERVICE, STATEFUL_SET, Kind, Object
 from kaito.embedded.knative.admission import refusals, unsupported
+from tests.unit.functions.workspace.matrix import GOLDEN, SCENES, rendered, text, workspace
 
 ROOT = Path(__file__).parents[4]
 DOCKERFILE = ROOT / "serving" / "Dockerfile"
 FEATURES = ROOT / "config" / "knative" / "features.yaml"
-CATALOGUE = presets.load()
+scenes = pytest.mark.parametrize("scene", sorted(SCENES))
 
 
-def rendered(preset: str, instance_type: str) -> Object:
-    workspace = Workspace.model_validate(
-        {
-            "apiVersion": "kaito.sh/v1alpha1",
-            "kind": "Workspace",
-            "metadata": {"name": "it", "namespace": "default", "uid": "u"},
-            "resource": {"instanceType": instance_type, "labelSelector": {"matchLabels": {"apps": "it"}}},
-            "inference": {"preset": {"name": preset}},
-        }
-    )
-    model, sku = CATALOGUE.model(preset), CATALOGUE.sku(instance_type)
-    assert model is not None
-    assert sku is not None
-    return inference_service(workspace, model, sku, "kaito/serving:0.1.0")
+def pod(obj: Object) -> Object:
+    spec: Object = obj["spec"]["template"]["spec"]
+    return spec
 
 
-SERVICES = pytest.mark.parametrize(
-    ("preset", "instance_type"),
-    [("smollm2-135m-instruct", "Standard_D4s_v5"), ("phi-3-mini-4k-instruct", "Standard_NC6s_v3")],
-)
+@scenes
+def test_it_is_rendered_as_the_golden_file_says(scene: str) -> None:
+    assert text(SCENES[scene]) == (GOLDEN / f"{scene}.yaml").read_text()
 
 
-@SERVICES
-def test_knative_and_the_embedded_platform_take_it(preset: str, instance_type: str) -> None:
-    service = rendered(preset, instance_type)
+def test_there_is_no_golden_file_of_nothing() -> None:
+    assert {file.stem for file in GOLDEN.iterdir()} == set(SCENES)
+
+
+@scenes
+def test_knative_takes_it_with_the_flags_that_we_set(scene: str) -> None:
     enabled = {flag for flag, value in yaml.safe_load(FEATURES.read_text())["data"].items() if value == "enabled"}
-    assert refusals(service, frozenset(enabled)) == []
-    assert unsupported(service) == []
+    services = [it for it in rendered(SCENES[scene]) if Kind.of(it) == KNATIVE_SERVICE]
+    assert [refusals(service, frozenset(enabled)) for service in services] == [[]] * len(services)
+    if "preset" in SCENES[scene]["inference"]:
+        assert [unsupported(service) for service in services] == [[]] * len(services), "the embedded platform too"
 
 
-@SERVICES
-def test_it_fits_the_restricted_profile_and_writes_to_its_volumes_only(preset: str, instance_type: str) -> None:
-    spec = rendered(preset, instance_type)["spec"]["template"]["spec"]
+@pytest.mark.parametrize("scene", sorted(name for name in SCENES if not name.startswith("template")))
+def test_a_preset_fits_the_restricted_profile_and_writes_to_its_volumes_only(scene: str) -> None:
+    spec = pod(rendered(SCENES[scene])[0])
     (container,) = spec["containers"]
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
@@ -69,3 +61,53 @@ def test_it_fits_the_restricted_profile_and_writes_to_its_volumes_only(preset: s
 @pytest.mark.parametrize("variable", ["HOME", "TMPDIR"])
 def test_the_image_writes_where_the_service_lets_it(variable: str) -> None:
     assert re.findall(rf"\b{variable}=(\S+)", DOCKERFILE.read_text()) == [HOME]
+
+
+@pytest.mark.parametrize(
+    ("scene", "kinds"),
+    [
+        ("preset-on-gpus", [(KNATIVE_SERVICE, "it")]),
+        ("preset-balanced", [(KNATIVE_SERVICE, "it"), (SERVICE, "it-lb")]),
+        ("template-on-two-nodes", [(KNATIVE_SERVICE, "it")]),
+        ("gang-on-one-node", [(STATEFUL_SET, "it"), (SERVICE, "it-headless"), (SERVICE, "it")]),
+        ("preset-on-two-nodes", [(STATEFUL_SET, "it"), (SERVICE, "it-headless"), (SERVICE, "it")]),
+    ],
+)
+def test_one_pod_is_knatives_and_a_gang_is_a_stateful_sets(scene: str, kinds: list[tuple[Kind, str]]) -> None:
+    assert [(Kind.of(it), it["metadata"]["name"]) for it in rendered(SCENES[scene])] == kinds
+
+
+def test_a_gang_has_a_process_for_each_gpu_that_the_model_needs() -> None:
+    def processes(scene: str) -> set[str]:
+        (container,) = pod(rendered(SCENES[scene])[0])["containers"]
+        return {flag for flag in container["args"] if flag.startswith(("--nnodes", "--nproc"))}
+
+    assert processes("gang-on-one-node") == {"--nnodes=1", "--nproc-per-node=8"}
+    assert processes("gang-on-two-nodes") == {"--nnodes=2", "--nproc-per-node=1"}
+    assert processes("preset-on-two-nodes") == {"--nnodes=2", "--nproc-per-node=1"}, "without a GPU"
+
+
+def test_another_text_in_the_config_is_another_revision() -> None:
+    def annotations(scene: str) -> Object:
+        found: Object = rendered(SCENES[scene])[0]["spec"]["template"]["metadata"]["annotations"]
+        return found
+
+    assert "kaito.sh/config-hash" in annotations("preset-with-config")
+    assert "kaito.sh/config-hash" not in annotations("preset-on-gpu")
+
+
+def test_a_template_keeps_what_its_author_asked_for() -> None:
+    service = rendered(SCENES["template"])[0]
+    given = SCENES["template"]["inference"]["template"]["spec"]
+    assert pod(service)["containers"] == given["containers"]
+    assert pod(service)["nodeSelector"] == {"disk": "fast", "apps": "it"}, "and runs on the Workspace's nodes"
+    assert [it["key"] for it in pod(service)["tolerations"]] == ["sku", "nvidia.com/gpu"]
+    metadata = service["spec"]["template"]["metadata"]
+    assert metadata["labels"]["team"] == "chat"
+    assert metadata["annotations"]["serving.knative.dev/progress-deadline"] == "10m"
+
+
+def test_a_label_of_ours_cannot_be_taken_by_a_template() -> None:
+    template = {"metadata": {"labels": {"kaito.sh/workspace": "x"}}, "spec": {"containers": [{"image": "a"}]}}
+    (service,) = rendered(workspace("Standard_D4s_v5", {"template": template}))
+    assert service["spec"]["template"]["metadata"]["labels"]["kaito.sh/workspace"] == "it"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaito.runtime.plan import finalizer, holds
+from kaito.runtime.plan import finalizer, holds, quantity
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -26,10 +26,28 @@ JSON: st.SearchStrategy[Any] = st.recursive(
         ({"a": [1]}, {"a": [1, 2]}, False),
         ({"a": [1, 2]}, {"a": [2, 1]}, False),
         ({"a": {}}, {"a": None}, False),
+        ({"a": {}, "b": "", "c": None, "d": False}, {}, True),
+        ({"limits": {"cpu": "0.5"}}, {"limits": {"cpu": "500m"}}, True),
+        ({"limits": {"cpu": "0.5"}}, {"limits": {"cpu": "501m"}}, False),
+        ({"limits": {"cpu": 1}}, {"limits": {}}, False),
+        ({"value": "0.5"}, {"value": "500m"}, False),
     ],
 )
 def test_holds(wanted: object, found: object, *, expected: bool) -> None:
     assert holds(wanted, found) is expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("1", 1), ("0.5", "500m"), ("1Ki", "1024"), ("2Gi", "2048Mi"), ("1k", "1e3"), ("1500n", "1.5u"), ("3E", "3e18")],
+)
+def test_quantities_have_more_than_one_form(one: str | int, other: str | int) -> None:
+    assert quantity(one) == quantity(other)
+
+
+@pytest.mark.parametrize("text", ["", "much", "1.2.3", "1Kib", "Ki"])
+def test_what_is_no_quantity_equals_only_itself(text: str) -> None:
+    assert quantity(text) == text
 
 
 @given(JSON)

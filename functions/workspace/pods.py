@@ -1,0 +1,174 @@
+"""What runs on a Workspace's nodes: the pod template of a preset's server, or the user's own. Pure.
+
+The same template serves a Knative Service and, with ``gang``, a StatefulSet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+from functions.workspace.work import CONFIG_FILE, Work
+from kaito.api.claims import GPU
+from kaito.api.pods import PodTemplate
+from kaito.api.resources import Object
+from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
+from presets import ModelPreset
+
+MODEL_MOUNT = "/mnt/model"
+ADAPTER_MOUNT = "/mnt/adapter"
+CONFIG_MOUNT = "/mnt/config"
+#: $HOME and $TMPDIR of the serving image: torch does not even import where it cannot write somewhere.
+HOME = "/home/kaito"
+PORT = 5000
+#: torch.distributed's, on the gang's first pod.
+RENDEZVOUS_PORT = 29500
+#: A mounted ConfigMap changes in a pod that is running; whoever reads it at its start has to be started again.
+CONFIG_HASH = "kaito.sh/config-hash"
+
+
+def labels(workspace: Workspace) -> dict[str, str]:
+    """How a Workspace's children are found again."""
+    return {LABEL_WORKSPACE: workspace.metadata.name, LABEL_NAMESPACE: workspace.metadata.namespace}
+
+
+def own_pod(workspace: Workspace, work: Work) -> Object:
+    """The user's pod template, on the Workspace's nodes."""
+    assert workspace.inference is not None
+    assert workspace.inference.template is not None
+    given = PodTemplate.model_validate(workspace.inference.template)
+    spec = {**workspace.inference.template["spec"]}
+    if selector := {**(given.spec.node_selector or {}), **workspace.resource.label_selector.labels()}:
+        spec["nodeSelector"] = selector
+    tolerated = list(given.spec.tolerations or ())
+    if tolerations := [*tolerated, *(it for it in _tolerations(work) if it not in tolerated)]:
+        spec["tolerations"] = tolerations
+    metadata = {
+        "labels": {**(given.metadata.labels or {}), **labels(workspace)},
+        "annotations": dict(given.metadata.annotations or {}),
+    }
+    return {"metadata": metadata, "spec": spec}
+
+
+def preset_pod(workspace: Workspace, model: ModelPreset, work: Work, image: str) -> Object:
+    """The inference server with a preset's weights, its adapters and its settings."""
+    assert workspace.inference is not None
+    assert workspace.inference.preset is not None
+    options, adapters = workspace.inference.preset.preset_options, workspace.inference.adapters
+    container = _container(workspace, model, work, image)
+    volumes: list[Object] = [_image_volume("model", options.image or model.image), {"name": "home", "emptyDir": {}}]
+    mounts = [
+        {"name": "model", "mountPath": MODEL_MOUNT, "readOnly": True},
+        {"name": "home", "mountPath": HOME},
+    ]
+    if _gpus(model, work):
+        # torch's workers share tensors through /dev/shm, which a container has 64 MiB of by default.
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
+        container["resources"] = {"limits": {GPU: str(work.sku.gpus)}}
+    for index, adapter in enumerate(adapters):
+        volumes.append(_image_volume(f"adapter-{index}", adapter.source.image))
+        path = f"{ADAPTER_MOUNT}/{adapter.source.name}"
+        mounts.append({"name": f"adapter-{index}", "mountPath": path, "readOnly": True})
+    if work.config:
+        volumes.append({"name": "config", "configMap": {"name": workspace.inference.config}})
+        mounts.append({"name": "config", "mountPath": CONFIG_MOUNT, "readOnly": True})
+    spec: Object = {
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "containers": [{**container, "volumeMounts": mounts}],
+        "volumes": volumes,
+    }
+    if selector := workspace.resource.label_selector.labels():
+        spec["nodeSelector"] = selector
+    secrets = (*options.image_pull_secrets, *(name for it in adapters for name in it.source.image_pull_secrets))
+    if secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in dict.fromkeys(secrets)]
+    if tolerations := _tolerations(work):
+        spec["tolerations"] = tolerations
+    if work.gang:
+        spec["affinity"] = {
+            "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [_one_a_node(workspace)]}
+        }
+    annotations = {CONFIG_HASH: hashlib.sha256(work.config.encode()).hexdigest()[:16]} if work.config else {}
+    return {"metadata": {"labels": labels(workspace), "annotations": annotations}, "spec": spec}
+
+
+def headless(workspace: Workspace) -> str:
+    """The name of the Service by which a gang's pods know each other."""
+    return f"{workspace.metadata.name}-headless"
+
+
+def _container(workspace: Workspace, model: ModelPreset, work: Work, image: str) -> Object:
+    assert workspace.inference is not None
+    health: Object = {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 1}
+    flags = [
+        f"--weights={MODEL_MOUNT}/{model.weights}",
+        f"--pipeline={model.pipeline}",
+        f"--torch-dtype={model.torch_dtype}",
+        *(f"--adapter={ADAPTER_MOUNT}/{it.source.name}={it.strength}" for it in workspace.inference.adapters),
+        *([f"--config={CONFIG_MOUNT}/{CONFIG_FILE}"] if work.config else []),
+    ]
+    return {
+        "name": "model",
+        "image": image,
+        **(
+            _torchrun(workspace, model, flags) if work.gang else {"command": ["python", "-m", "serving"], "args": flags}
+        ),
+        "ports": [{"containerPort": PORT}],
+        "startupProbe": {**health, "failureThreshold": model.readiness_minutes * 60},
+        "readinessProbe": dict(health),
+        "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
+        # What the Pod Security profile "restricted" asks for, and nothing to write to but the volumes.
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+
+
+def _torchrun(workspace: Workspace, model: ModelPreset, flags: list[str]) -> Object:
+    """One process a GPU that the model needs, on all nodes alike; the first pod leads, and answers."""
+    meta, nodes = workspace.metadata, workspace.resource.count
+    first = f"{meta.name}-0.{headless(workspace)}.{meta.namespace}.svc"
+    ordinal = {"fieldRef": {"fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']"}}
+    return {
+        "command": ["python", "-m", "torch.distributed.run"],
+        "args": [
+            f"--nnodes={nodes}",
+            f"--nproc-per-node={max(1, math.ceil(model.inference.gpus / nodes))}",
+            "--node-rank=$(POD_INDEX)",
+            f"--master-addr={first}",
+            f"--master-port={RENDEZVOUS_PORT}",
+            "--max-restarts=0",  # a gang starts anew as a whole: kubelet's work
+            "--module",
+            "serving",
+            *flags,
+        ],
+        "env": [{"name": "POD_INDEX", "valueFrom": ordinal}, {"name": "PORT", "value": str(PORT)}],
+    }
+
+
+def _gpus(model: ModelPreset, work: Work) -> int:
+    return work.sku.gpus if model.inference.gpus else 0
+
+
+def _tolerations(work: Work) -> list[Object]:
+    """Also a model that needs no GPU may run on a node that has some."""
+    if not work.sku.gpus:
+        return []
+    return [
+        {"key": GPU, "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
+    ]
+
+
+def _one_a_node(workspace: Workspace) -> Object:
+    return {"labelSelector": {"matchLabels": labels(workspace)}, "topologyKey": "kubernetes.io/hostname"}
+
+
+def _image_volume(name: str, reference: str) -> Object:
+    return {"name": name, "image": {"reference": reference, "pullPolicy": "IfNotPresent"}}

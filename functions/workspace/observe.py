@@ -6,12 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from functions.workspace.history import is_recorded
 from functions.workspace.observed import Observed
 from functions.workspace.render import carriers, is_balanced
 from functions.workspace.status import gang_is_ready
 from functions.workspace.work import is_gang
 from kaito.api.claims import CLAIM_KINDS
-from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, NODE, POD, STATEFUL_SET, WORKSPACE, Kind, Object
+from kaito.api.resources import (
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    KNATIVE_SERVICE,
+    NODE,
+    POD,
+    STATEFUL_SET,
+    WORKSPACE,
+    Kind,
+    Object,
+)
 from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube
@@ -93,6 +104,7 @@ def _around(reader: _Reader, catalogue: Catalogue, obj: Object) -> Observed:
         children,
         reader.get(CONFIG_MAP, meta.namespace, config) if config else None,
         _pods(reader, workspace, children),
+        () if is_recorded(obj) else _own(reader, CONTROLLER_REVISION, workspace),
     )
 
 
@@ -118,8 +130,12 @@ def _children(reader: _Reader, catalogue: Catalogue, workspace: Workspace) -> It
 def _pods(reader: _Reader, workspace: Workspace, children: Sequence[Object]) -> tuple[Object, ...]:
     """Those of a StatefulSet that is not ready: it does not say why, as a Knative Service does."""
     waiting = any(Kind.of(child) == STATEFUL_SET and not gang_is_ready(child) for child in children)
-    labels = {LABEL_WORKSPACE: workspace.metadata.name}
-    return reader.labelled(POD, labels, workspace.metadata.namespace) if waiting else ()
+    return _own(reader, POD, workspace) if waiting else ()
+
+
+def _own(reader: _Reader, kind: Kind, workspace: Workspace) -> tuple[Object, ...]:
+    """Of a kind that many others have objects of too."""
+    return reader.labelled(kind, {LABEL_WORKSPACE: workspace.metadata.name}, workspace.metadata.namespace)
 
 
 def _name(obj: Object) -> tuple[str, str]:

@@ -13,7 +13,8 @@ class Observed:
 
     Claims without a Workspace are what a replica made that did not know of the deletion yet. ``children`` are objects
     of the names that this Workspace's have, whoever made them; ``config`` is the ConfigMap that inference.config names;
-    ``pods`` are read only of a StatefulSet that is not ready, to say why.
+    ``pods`` are read only of a StatefulSet that is not ready, to say why; ``revisions`` only where
+    the Workspace does not ask for what its latest says.
     """
 
     workspace: Object | None
@@ -22,6 +23,7 @@ class Observed:
     children: tuple[Object, ...] = ()
     config: Object | None = None
     pods: tuple[Object, ...] = ()
+    revisions: tuple[Object, ...] = ()
 
     def child(self, kind: Kind, name: str) -> Object | None:
         """What is there under that name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
+from functions.workspace.history import record
 from functions.workspace.nodes import Nodes, choose
 from functions.workspace.observed import Observed
 from functions.workspace.render import APPLIED_HASH, render
@@ -24,7 +25,7 @@ NAME = "kaito-workspace"
 
 
 def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now: datetime) -> Plan:
-    """Finalizer, claims, Service, status: in this order, each step needing only what was observed."""
+    """History, finalizer, claims, what runs the model, status: in this order, each needing only what was observed."""
     obj = observed.workspace
     if obj is None:
         return Plan(tuple(_deletes(observed.claims)))
@@ -40,7 +41,9 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
         return Plan(_status(obj, found, {"state": "Failed"}, now), settled=not asked.curable)
     kind = settings.claim_kind
     nodes = choose(workspace, asked, observed.claims, observed.nodes, provisioned=kind is not None)
-    effects: list[Effect] = [*finalizer(obj, FINALIZER, present=True, why="its nodes must go with it")]
+    recorded, annotations = record(obj, observed.revisions)
+    why = "its nodes go with it, and its history is kept"
+    effects: list[Effect] = [*recorded, *finalizer(obj, FINALIZER, present=True, why=why, annotations=annotations)]
     if kind is not None:
         why = f"{workspace.resource.count} nodes wanted"
         effects += (Apply(render_claim(request, kind), why) for request in nodes.missing)

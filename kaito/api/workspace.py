@@ -19,6 +19,9 @@ ANNOTATION_SCALE_TO_ZERO = "kaito.sh/scale-to-zero"
 ANNOTATION_LOAD_BALANCER = "kaito.sh/enablelb"
 #: Present, whatever its value: the author knows better what fits.
 ANNOTATION_BYPASS = "kaito.sh/bypass-resource-checks"
+#: Which of its ControllerRevisions a Workspace is, and the hash of what that holds.
+ANNOTATION_REVISION = "workspace.kaito.io/revision"
+ANNOTATION_HASH = "workspace.kaito.io/hash"
 
 DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"

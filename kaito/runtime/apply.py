@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kaito.api.resources import Kind
+from kaito.api.resources import Kind, Object
 from kaito.runtime.kube import Kube, KubeError
-from kaito.runtime.plan import Apply, Delete, Effect, SetFinalizers
+from kaito.runtime.plan import Apply, Delete, Effect, Mark
 
 
 def run(effect: Effect, kube: Kube, manager: str) -> None:
@@ -12,17 +12,19 @@ def run(effect: Effect, kube: Kube, manager: str) -> None:
     match effect:
         case Apply():
             kube.apply(effect.object, manager=manager, subresource=effect.subresource)
-        case SetFinalizers():
-            _set_finalizers(effect, kube)
+        case Mark():
+            _mark(effect, kube)
         case Delete():
             kube.delete(effect.kind, effect.name, effect.namespace or None, uid=effect.uid)
 
 
-def _set_finalizers(effect: SetFinalizers, kube: Kube) -> None:
+def _mark(effect: Mark, kube: Kube) -> None:
     meta = effect.object["metadata"]
-    body = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": list(effect.finalizers)}}
+    wanted: Object = {"resourceVersion": meta["resourceVersion"], "finalizers": list(effect.finalizers)}
+    if effect.annotations:
+        wanted["annotations"] = dict(effect.annotations)
     try:
-        kube.patch(Kind.of(effect.object), meta["name"], meta.get("namespace"), body)
+        kube.patch(Kind.of(effect.object), meta["name"], meta.get("namespace"), {"metadata": wanted})
     except KubeError as error:
         if error.status != 404:  # gone is what a removed finalizer is for
             raise

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from kaito.api.resources import Object
 from kaito.runtime.keys import Key
-from kaito.runtime.plan import Apply, Effect, Plan, SetFinalizers
+from kaito.runtime.plan import Apply, Effect, Mark, Plan
 
 #: Of metadata, what differs between two states of the same content.
 _BOOKKEEPING = ("managedFields", "resourceVersion", "generation")
@@ -56,14 +56,17 @@ def _states(obj: Object, plan: Plan) -> Iterator[Object]:
 
 
 def _is_about(effect: Effect, obj: Object) -> bool:
-    if isinstance(effect, SetFinalizers) or (isinstance(effect, Apply) and effect.subresource == "status"):
+    if isinstance(effect, Mark) or (isinstance(effect, Apply) and effect.subresource == "status"):
         return bool(effect.object["metadata"].get("uid") == obj["metadata"]["uid"])
     return False
 
 
 def _after(effect: Effect, obj: Object) -> Object:
-    if isinstance(effect, SetFinalizers):
-        return {**obj, "metadata": {**obj["metadata"], "finalizers": list(effect.finalizers)}}
+    if isinstance(effect, Mark):
+        meta = {**obj["metadata"], "finalizers": list(effect.finalizers)}
+        if effect.annotations:
+            meta["annotations"] = {**(meta.get("annotations") or {}), **effect.annotations}
+        return {**obj, "metadata": meta}
     assert isinstance(effect, Apply)
     return {**obj, "status": effect.object["status"]}
 

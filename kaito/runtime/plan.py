@@ -6,7 +6,8 @@ Every effect is idempotent, so a plan that was cut short anywhere is finished by
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from kaito.api.resources import Kind, Object
@@ -27,18 +28,19 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
-class SetFinalizers:
-    """Replace an object's finalizers, if it has not changed since it was observed (else Conflict). Gone is fine.
+class Mark:
+    """Replace an object's finalizers and set annotations, if it has not changed since it was observed (else Conflict).
 
-    Not server-side apply: a finalizer that somebody else happens to own too would never go away.
+    Gone is fine. Not server-side apply: a finalizer that somebody else happens to own too would never go away.
     """
 
     object: Object
     finalizers: tuple[str, ...]
     why: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"finalizers of {self.object['kind']} {self.object['metadata']['name']}: {self.why}"
+        return f"mark {self.object['kind']} {self.object['metadata']['name']}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +57,21 @@ class Delete:
         return f"delete {self.kind.kind} {self.name}: {self.why}"
 
 
-Effect = Apply | SetFinalizers | Delete
+Effect = Apply | Mark | Delete
 
 
-def finalizer(obj: Object, name: str, *, present: bool, why: str) -> tuple[SetFinalizers, ...]:
-    """The effect that has ``name`` among the object's finalizers or not; nothing where that holds already."""
-    before = tuple(obj["metadata"].get("finalizers") or ())
-    if (name in before) == present:
+def finalizer(
+    obj: Object, name: str, *, present: bool, why: str, annotations: Mapping[str, str] | None = None
+) -> tuple[Mark, ...]:
+    """The effect that has ``name`` among the object's finalizers or not, and these annotations; nothing where that
+    holds already."""
+    meta, wanted = obj["metadata"], annotations or {}
+    before = tuple(meta.get("finalizers") or ())
+    if (name in before) == present and wanted.items() <= (meta.get("annotations") or {}).items():
         return ()
-    after = (*before, name) if present else tuple(item for item in before if item != name)
-    return (SetFinalizers(obj, after, why),)
+    others = tuple(item for item in before if item != name)
+    after = before if (name in before) == present else (*before, name) if present else others
+    return (Mark(obj, after, why, wanted),)
 
 
 @dataclass(frozen=True, slots=True)

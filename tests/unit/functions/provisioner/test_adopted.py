@@ -18,7 +18,7 @@ from functions.provisioner.settings import LABEL, Settings
 from kaito.api.claims import INSTANCE_TYPE, NodeRequest, render_claim
 from kaito.api.resources import MACHINE, NODE_CLAIM, Kind, Object
 from kaito.runtime.events import Event
-from kaito.runtime.plan import Apply, Plan, SetFinalizers
+from kaito.runtime.plan import Apply, Mark, Plan
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NAME = "ws012345678"
@@ -56,7 +56,7 @@ def after(observed: Observed, plan: Plan) -> Observed:
     obj = copy.deepcopy(observed.claim or {})
     nodes = {n["metadata"]["name"]: copy.deepcopy(n) for n in (*observed.nodes, *observed.others)}
     for effect in plan.effects:
-        if isinstance(effect, SetFinalizers):
+        if isinstance(effect, Mark):
             obj["metadata"]["finalizers"] = list(effect.finalizers)
         elif isinstance(effect, Apply) and effect.subresource == "status":
             obj["status"] = effect.object["status"]
@@ -87,7 +87,7 @@ def taken(observed: Observed) -> list[str]:
 def test_a_node_is_lent_and_given_back() -> None:
     asked = Observed(claim(), others=(node(),))
     plan = decide(asked)
-    assert isinstance(plan.effects[0], SetFinalizers), "the finalizer comes before a node is taken"
+    assert isinstance(plan.effects[0], Mark), "the finalizer comes before a node is taken"
     taking = next(e.object for e in plan.effects if isinstance(e, Apply) and e.object["kind"] == "Node")
     assert taking["metadata"] == {
         "name": "n1",
@@ -108,7 +108,7 @@ def test_a_node_is_lent_and_given_back() -> None:
 
     ready.claim["metadata"]["deletionTimestamp"] = "2026-11-23T12:01:00Z"
     plan = decide(ready)
-    assert [type(effect) for effect in plan.effects] == [Apply, SetFinalizers], "the label first"
+    assert [type(effect) for effect in plan.effects] == [Apply, Mark], "the label first"
     gone = after(ready, plan)
     assert gone.others[0]["metadata"]["labels"] == {"own": "1"}
     assert gone.claim is not None

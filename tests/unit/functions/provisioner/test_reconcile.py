@@ -12,7 +12,7 @@ from functions.provisioner.reconcile import reconcile, refused
 from functions.provisioner.settings import Settings
 from kaito.api.claims import NodeRequest, render_claim
 from kaito.api.resources import MACHINE, NODE_CLAIM, Kind, Object
-from kaito.runtime.plan import Apply, Delete, Plan, SetFinalizers
+from kaito.runtime.plan import Apply, Delete, Mark, Plan
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 LABELS = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "default", "apps": "phi"}
@@ -32,7 +32,7 @@ def after(observed: Observed, plan: Plan) -> Observed:
     """What is observed once the plan has been carried out."""
     obj, nodes = dict(observed.claim or {}), list(observed.nodes)
     for effect in plan.effects:
-        if isinstance(effect, SetFinalizers):
+        if isinstance(effect, Mark):
             obj["metadata"] = {**obj["metadata"], "finalizers": list(effect.finalizers)}
         elif isinstance(effect, Apply) and effect.object["kind"] == "Node" and effect.subresource:
             nodes[0] = {**nodes[0], "status": effect.object["status"]}
@@ -54,7 +54,7 @@ def says(observed: Observed) -> dict[str, tuple[str, str]]:
 def test_from_a_claim_to_a_ready_node_and_back(kind: Kind, prefix: str) -> None:
     asked = Observed(claim(kind))
     plan = decide(asked)
-    assert isinstance(plan.effects[0], SetFinalizers), "the finalizer comes before anything is launched"
+    assert isinstance(plan.effects[0], Mark), "the finalizer comes before anything is launched"
     assert plan.requeue_after == 2
     launched = after(asked, plan)
     assert says(launched)[f"{prefix}Launched"] == ("True", "Launched")
@@ -85,7 +85,7 @@ def test_from_a_claim_to_a_ready_node_and_back(kind: Kind, prefix: str) -> None:
     ready.claim["metadata"]["deletionTimestamp"] = "2026-11-23T12:01:00Z"
     emptied = after(ready, decide(ready))
     assert emptied.nodes == ()
-    assert [e.finalizers for e in decide(emptied).effects if isinstance(e, SetFinalizers)] == [()]
+    assert [e.finalizers for e in decide(emptied).effects if isinstance(e, Mark)] == [()]
 
 
 def test_a_node_without_its_gpus_is_not_initialized() -> None:
@@ -122,7 +122,7 @@ def test_a_claim_that_lost_its_label_is_still_cleaned_up() -> None:
     launched = after(Observed(claim()), decide(Observed(claim())))
     assert launched.claim is not None
     launched.claim["metadata"] |= {"labels": {}, "deletionTimestamp": "2026-11-23T12:01:00Z"}
-    assert [e.finalizers for e in decide(launched).effects if isinstance(e, SetFinalizers)] == [()]
+    assert [e.finalizers for e in decide(launched).effects if isinstance(e, Mark)] == [()]
 
 
 def test_a_refused_write_is_told_in_the_api_servers_words() -> None:

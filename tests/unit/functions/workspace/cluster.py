@@ -18,7 +18,7 @@ from functions.workspace.settings import Settings
 from kaito.api.resources import MACHINE, WORKSPACE, Kind, Object
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube, ObjectList
-from kaito.runtime.plan import Apply, Delete, Effect, Plan, SetFinalizers
+from kaito.runtime.plan import Apply, Delete, Effect, Mark, Plan
 from tests.unit.functions.workspace.scenes import CATALOGUE
 
 Name = tuple[Kind, str, str]
@@ -109,13 +109,14 @@ class Cluster:
             found = self.get(effect.kind, effect.name, effect.namespace)
             if found is not None and found["metadata"]["uid"] == effect.uid:
                 self.delete(found)
-        elif isinstance(effect, SetFinalizers):
+        elif isinstance(effect, Mark):
             meta = effect.object["metadata"]
             found = self.get(Kind.of(effect.object), meta["name"], meta.get("namespace", ""))
             if found is None:
                 return
             if found["metadata"]["resourceVersion"] != meta["resourceVersion"]:
                 raise Conflict
+            found["metadata"]["annotations"] = {**found["metadata"].get("annotations", {}), **effect.annotations}
             self.finalize(found, list(effect.finalizers))
         else:
             self._apply(effect)
@@ -137,7 +138,7 @@ class Cluster:
         else:
             for field in ("labels", "annotations"):
                 found["metadata"][field] = {**found["metadata"].get(field, {}), **meta.get(field, {})}
-            self.change(found, spec=obj["spec"])
+            self.change(found, **{field: obj[field] for field in ("spec", "data", "revision") if field in obj})
 
     def collect_garbage(self) -> None:
         """As the garbage collector, some time after: what has an owner that is no more goes too."""

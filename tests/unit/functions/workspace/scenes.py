@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import presets
+from functions.workspace.history import digest
 from functions.workspace.nodes import claim_name
 from functions.workspace.observed import Observed
 from functions.workspace.reconcile import reconcile
@@ -23,7 +24,8 @@ CATALOGUE = presets.load()
 
 
 def workspace(preset: str = "phi-3-mini-4k-instruct", instance_type: str = "Standard_NC6s_v3", **spec: Any) -> Object:
-    return {
+    """As the function has marked it before."""
+    obj: Object = {
         "apiVersion": "kaito.sh/v1alpha1",
         "kind": "Workspace",
         "metadata": {
@@ -38,6 +40,8 @@ def workspace(preset: str = "phi-3-mini-4k-instruct", instance_type: str = "Stan
         "inference": {"preset": {"name": preset, "accessMode": "public"}},
         **spec,
     }
+    obj["metadata"]["annotations"] = {"workspace.kaito.io/hash": digest(obj), "workspace.kaito.io/revision": "1"}
+    return obj
 
 
 def machine(*, ready: bool = False, **conditions: tuple[str, str, str]) -> Object:

@@ -136,11 +136,11 @@ def balanced(value: str) -> Observed:
     """Serving, with a load balancer; the annotation is ``value`` now."""
     first = settled()
     assert first.workspace is not None
-    first.workspace["metadata"]["annotations"] = {"kaito.sh/enablelb": "True"}
+    first.workspace["metadata"]["annotations"]["kaito.sh/enablelb"] = "True"
     alone = replace(first, children=())
     (balancer,) = children(Plan(tuple(it for it in decide(alone).effects if _is_core(it))))
     service = served(alone, ("True", "", ""))
-    first.workspace["metadata"]["annotations"] = {"kaito.sh/enablelb": value}
+    first.workspace["metadata"]["annotations"]["kaito.sh/enablelb"] = value
     return replace(first, children=(service, balancer))
 
 

@@ -14,7 +14,16 @@ from functions.workspace.observed import Observed
 from functions.workspace.settings import Settings
 from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition
-from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NODE, SERVICE, STATEFUL_SET, WORKSPACE, Object
+from kaito.api.resources import (
+    CONTROLLER_REVISION,
+    KNATIVE_SERVICE,
+    MACHINE,
+    NODE,
+    SERVICE,
+    STATEFUL_SET,
+    WORKSPACE,
+    Object,
+)
 from kaito.runtime.plan import Apply, Plan
 from tests.unit.functions.workspace.cluster import Cluster
 
@@ -81,6 +90,14 @@ class Histories(RuleBasedStateMachine):
         if (workspace := self.cluster.get(WORKSPACE, name, "default")) is not None:
             workspace["metadata"]["annotations"] |= {TO_ZERO: to_zero, BALANCED: balanced}
             self.cluster.change(workspace)
+
+    @rule(name=names, strength=st.sampled_from(["", "0.5", "1.0"]))
+    def user_adapts(self, name: str, strength: str) -> None:
+        workspace = self.cluster.get(WORKSPACE, name, "default")
+        if workspace is not None and workspace["resource"]["count"] == 1:
+            adapter = {"source": {"name": "poems", "image": "poems:1"}, "strength": strength}
+            inference = {**workspace["inference"], "adapters": [adapter] if strength else []}
+            self.cluster.change(workspace, inference=inference)
 
     @rule(name=names, index=st.integers(0, 2))
     def user_brings_a_node(self, name: str, index: int) -> None:
@@ -195,6 +212,7 @@ class Histories(RuleBasedStateMachine):
                 assert said["WorkspaceReady"].status == "True", said
                 assert self._plan(name) == Plan(), "a second look at what is settled writes nothing"
                 (carrier,) = self._carriers(name)
+                self._is_what_was_asked_for(name, carrier)
                 assert carrier["spec"]["template"]["spec"]["containers"][0]["image"] == Settings().serving_image
         for name in NAMES:
             self.user_deletes(name)
@@ -203,6 +221,7 @@ class Histories(RuleBasedStateMachine):
         assert self.cluster.every(MACHINE) == []
         assert self._carriers() == []
         assert self.cluster.every(SERVICE) == []
+        assert self.cluster.every(CONTROLLER_REVISION) == []
 
     def _settles(self, name: str) -> None:
         """Everybody does their work, and the function is heard and not disturbed."""
@@ -290,6 +309,25 @@ class Histories(RuleBasedStateMachine):
         if (node := self.cluster.get(NODE, claim["metadata"]["name"])) is not None:
             self.cluster.delete(node)
         self.cluster.finalize(claim, [])
+
+    def _is_what_was_asked_for(self, name: str, carrier: Object) -> None:
+        """Now, and in its history."""
+        workspace = self.cluster.get(WORKSPACE, name, "default")
+        assert workspace is not None
+        adapters = workspace["inference"].get("adapters") or []
+        (container,) = carrier["spec"]["template"]["spec"]["containers"]
+        flags = [flag.rpartition("=")[2] for flag in container["args"] if flag.startswith("--adapter=")]
+        assert flags == [it["strength"] for it in adapters]
+        uid = workspace["metadata"]["uid"]
+        revisions = [
+            it
+            for it in self.cluster.every(CONTROLLER_REVISION, {"kaito.sh/workspace": name})
+            if it["metadata"]["ownerReferences"][0]["uid"] == uid
+        ]
+        latest = max(revisions, key=lambda it: int(it["revision"]))
+        assert latest["data"] == {field: workspace[field] for field in ("resource", "inference")}
+        assert str(latest["revision"]) == workspace["metadata"]["annotations"]["workspace.kaito.io/revision"]
+        assert len({it["revision"] for it in revisions}) == len(revisions) <= 3, "as many as there were wishes"
 
     def _services(self, name: str) -> set[str]:
         """Those that it has to have."""

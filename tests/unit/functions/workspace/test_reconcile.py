@@ -11,7 +11,7 @@ from functions.workspace.observed import Observed
 from functions.workspace.reconcile import refused
 from functions.workspace.settings import Settings
 from kaito.api.resources import MACHINE, NODE_CLAIM, Kind, Object
-from kaito.runtime.plan import Delete, Plan, SetFinalizers
+from kaito.runtime.plan import Delete, Mark, Plan
 from tests.unit.functions.workspace.scenes import (
     MACHINE_NAME,
     NOW,
@@ -37,7 +37,7 @@ def test_a_new_workspace_gets_its_finalizer_before_anything_that_must_be_cleaned
     new = workspace()
     new["metadata"]["finalizers"] = []
     plan = decide(Observed(new))
-    assert isinstance(plan.effects[0], SetFinalizers)
+    assert isinstance(plan.effects[0], Mark)
     assert plan.effects[0].finalizers == ("workspace.finalizer.kaito.sh",)
     assert [m["metadata"]["name"] for m in applied(plan, "Machine")] == [MACHINE_NAME]
     assert not applied(plan, "Service")
@@ -303,8 +303,8 @@ class TestDeletion:
         going = machine()
         going["metadata"]["deletionTimestamp"] = "2026-11-23T12:00:00Z"
         plan = decide(Observed(self.gone(), (going,)))
-        assert not [e for e in plan.effects if isinstance(e, (Delete, SetFinalizers))]
+        assert not [e for e in plan.effects if isinstance(e, (Delete, Mark))]
 
     def test_then_the_finalizer(self) -> None:
         plan = decide(Observed(self.gone()))
-        assert [e.finalizers for e in plan.effects if isinstance(e, SetFinalizers)] == [()]
+        assert [e.finalizers for e in plan.effects if isinstance(e, Mark)] == [()]

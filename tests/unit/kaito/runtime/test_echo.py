@@ -9,7 +9,7 @@ import pytest
 from kaito.api.resources import WORKSPACE, Object
 from kaito.runtime.echo import Echoes, content
 from kaito.runtime.keys import Key
-from kaito.runtime.plan import Apply, Plan, SetFinalizers
+from kaito.runtime.plan import Apply, Mark, Plan
 
 KEY = Key(WORKSPACE, "default", "phi")
 SEEN: Object = {
@@ -22,7 +22,7 @@ STATUS: Object = {"conditions": [{"type": "Ready", "status": "True"}]}
 HEAD = {**SEEN, "metadata": {"name": "phi", "namespace": "default", "uid": "u"}}
 PLAN = Plan(
     (
-        SetFinalizers(SEEN, ("ours",), "why"),
+        Mark(SEEN, ("ours",), "why"),
         Apply({**SEEN, "kind": "Service", "metadata": {"name": "phi"}}, "why"),
         Apply({**HEAD, "status": STATUS}, "why", subresource="status"),
     )

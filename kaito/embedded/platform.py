@@ -23,6 +23,7 @@ from kaito.embedded.knative import FrontProxy, Runner
 from kaito.embedded.knative.route import RouteError
 from kaito.embedded.models import ModelStore
 from kaito.embedded.process import ProcessTable
+from kaito.embedded.site import LOOPBACK, Site
 from kaito.embedded.wiring import Wiring
 from kaito.runtime.kube import Kube
 
@@ -39,7 +40,10 @@ class PlatformError(EmbeddedError):
 
 
 class Platform:
-    """One platform in ``directory``; ``observer`` sees every event and delivery."""
+    """One platform in ``directory``; ``observer`` sees every event and delivery.
+
+    ``runs``: the namespace whose Services are run, where something else stands in for the others'; None for all.
+    """
 
     def __init__(
         self,
@@ -47,8 +51,11 @@ class Platform:
         *,
         observer: Observer | None = None,
         overlay: Path = manifests.CONFIG / "overlays" / "embedded",
+        site: Site = LOOPBACK,
+        runs: str | None = None,
     ) -> None:
         self.directory = directory
+        self._site, self._runs = site, runs
         self._observer, self._overlay = observer or NoObserver(), overlay
         self._stack = contextlib.ExitStack()
 
@@ -66,7 +73,7 @@ class Platform:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.programs = programs.prepare(lambda name, what: progress(f"{name}: {what}"))
         objects = manifests.build(self.programs.kubectl, self._overlay)
-        self.control_plane = ControlPlane(self.directory, self.programs)
+        self.control_plane = ControlPlane(self.directory, self.programs, self._site)
         self.control_plane.start(progress, lambda kube: manifests.install_crds(kube, objects))
         stack.callback(self.control_plane.stop)
         self.kube = self.control_plane.kube()
@@ -82,6 +89,7 @@ class Platform:
             directory=self.directory / "pods",
             route_port=proxy.port,
             images=ModelStore(cache_dir()),
+            namespace=self._runs,
             on_change=_log_service,
         )
         proxy.start(runner)

@@ -18,7 +18,10 @@ log = structlog.get_logger()
 
 
 class Follower:
-    """Calls ``on_list`` with everything there is, then ``on_event`` (ADDED, MODIFIED, DELETED) for each change."""
+    """Calls ``on_list`` with everything there is, then ``on_event`` (ADDED, MODIFIED, DELETED) for each change.
+
+    In ``namespace``, or anywhere.
+    """
 
     def __init__(
         self,
@@ -26,7 +29,9 @@ class Follower:
         kind: Kind,
         on_list: Callable[[tuple[Object, ...]], None],
         on_event: Callable[[str, Object], None],
+        namespace: str | None = None,
     ) -> None:
+        self._namespace = namespace
         self._kube, self._kind, self._on_list, self._on_event = kube, kind, on_list, on_event
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -50,7 +55,7 @@ class Follower:
         while not self._stopping.is_set():
             try:
                 if version is None:
-                    listed = self._kube.list(self._kind)
+                    listed = self._kube.list(self._kind, self._namespace)
                     self._on_list(listed.items)
                     version = listed.resource_version
                 for event in self._open(version):
@@ -68,7 +73,7 @@ class Follower:
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     def _open(self, version: str) -> Watch:
-        watch = self._kube.watch(self._kind, version)
+        watch = self._kube.watch(self._kind, version, self._namespace)
         with self._lock:
             self._watch = watch
             if self._stopping.is_set():

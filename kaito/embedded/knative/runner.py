@@ -24,7 +24,7 @@ Key = tuple[str, str]
 
 
 class Runner:
-    """Every Service of every namespace, from ``start`` to ``stop``.
+    """Every Service of every namespace, or of one, from ``start`` to ``stop``.
 
     ``route_port`` is where the front proxy listens, ``directory`` holds the pods' files and is emptied at the start.
     ``on_change(namespace, name, state)`` is told in words what a Service does now; it must not block.
@@ -40,6 +40,7 @@ class Runner:
         route_port: int,
         images: Images,
         gpu_device: Path = NVIDIA,
+        namespace: str | None = None,
         on_change: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
         self._host = Host(kube, kubeconfig, processes, directory, images, gpu_device)
@@ -51,7 +52,7 @@ class Runner:
         self._nodes_listed = threading.Event()
         self._followers = [
             Follower(kube, NODE, self._on_nodes, self._on_node),
-            Follower(kube, KNATIVE_SERVICE, self._on_services, self._on_service),
+            Follower(kube, KNATIVE_SERVICE, self._on_services, self._on_service, namespace),
         ]
         # For probes: a new connection each time, and any certificate, as kubelet does.
         limits = httpx.Limits(max_keepalive_connections=0)

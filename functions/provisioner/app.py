@@ -57,6 +57,7 @@ def function() -> Function[Observed]:
         list_keys=list_keys,
         observe=reads,
         own=attrgetter("claim"),
+        others=lambda it: (*it.nodes, *it.others),
         reconcile=decide,
         refused=refused,
         fast_sweep=fast_sweep(NAME),

@@ -12,7 +12,7 @@ import heapq
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -32,6 +32,8 @@ Observed = TypeVar("Observed")
 
 #: A conflict means our picture was old, so look again at once; a writer that keeps winning is answered 409.
 CONFLICT_TRIES = 5
+#: At least between two looks at the API server: what arrives meanwhile is looked at together.
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,11 @@ class Function(Generic[Observed]):
     """One concern. ``name`` is also its field manager.
 
     ``keys`` turns an event into the objects it hints at; an event that hints at none, about an object of the kind
-    ``stirs``, may be what whatever is unsettled waits for. ``list_keys`` names all objects, for the sweep; ``observe``
-    does all reads for some keys at once, and ``own`` is the key's own object among what was read. ``reconcile`` is
-    pure, and so is ``refused``: what to write instead when the API server refuses a write for good, with its words.
-    ``fast_sweep`` is the PingSource that exists only while something is unsettled, or ``hears`` says that events may
-    not reach the function.
+    ``stirs``, concerns whoever has read it, and may be what whatever is unsettled waits for. ``list_keys`` names all
+    objects, for the sweep; ``observe`` does all reads for some keys at once; ``own`` is the key's own object among what
+    was read, and ``others`` are the rest. ``reconcile`` is pure, and so is ``refused``: what to write instead when the
+    API server refuses a write for good, with its words. ``fast_sweep`` is the PingSource that exists only while
+    something is unsettled, or ``hears`` says that events may not reach the function.
     """
 
     name: str
@@ -56,20 +58,21 @@ class Function(Generic[Observed]):
     fast_sweep: Object
     hears: Callable[[Kube], bool]
     own: Callable[[Observed], Object | None]
+    others: Callable[[Observed], Iterable[Object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """A delivery: ``future`` is its answer, ``heard`` the content of the key's own object, where it came with that."""
+    """A delivery: ``future`` is its answer, ``heard`` the content of the object that it came with, where it did."""
 
     future: Future[None]
     heard: str | None
 
 
 class Reconciler(Generic[Observed]):
-    """Runs one Function against one API server with ``workers`` threads."""
+    """Runs one Function against one API server: one thread looks, ``workers`` threads decide and write."""
 
-    def __init__(self, function: Function[Observed], kube: Kube, *, workers: int = 4) -> None:
+    def __init__(self, function: Function[Observed], kube: Kube, *, workers: int = 8) -> None:
         self._function, self._kube = function, kube
         self._changed = threading.Condition()
         self._switching = threading.Lock()
@@ -79,22 +82,24 @@ class Reconciler(Generic[Observed]):
         self._hears = True
         self._echoes = Echoes()
         self._sweeping_fast: bool | None = None  # not known at start, nor after a write that failed
+        self._never = threading.Event()
         self._timers: list[tuple[float, Key]] = []
-        for index in range(workers):
-            threading.Thread(target=self._work, name=f"reconcile-{index}", daemon=True).start()
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="reconcile")
+        threading.Thread(target=self._look, name="look", daemon=True).start()
         threading.Thread(target=self._watch_timers, name="timers", daemon=True).start()
 
     def hear(self, event: Event) -> list[Future[None]]:
         """Ask for a reconcile of whatever the event hints at; of nothing where it says only what is known."""
         keys = tuple(self._function.keys(event))
-        if not keys and own_key(event.attributes, (self._function.stirs,)) is not None:
+        about = own_key(event.attributes, (self._function.stirs,))
+        if not keys and about is not None:
+            readers = self._echoes.readers(about.kind, about.namespace, about.name)
             with self._changed:
-                keys = tuple(self._unsettled)
-        subject = own_key(event.attributes, {key.kind for key in keys})
-        told = isinstance(event.data, dict) and not event.type.endswith(".delete")
+                keys = tuple({*self._unsettled, *readers})
+        said = event.data if keys and not event.type.endswith(".delete") else None
         # Hashed before the lock is taken, and once.
-        heard = content(event.data) if told and subject is not None else None
-        return self._await((key, heard if key == subject else None) for key in keys)
+        heard = content(said) if isinstance(said, dict) else None
+        return self._await((key, heard) for key in keys)
 
     def submit(self, keys: Iterable[Key]) -> list[Future[None]]:
         """Ask for a reconcile of each key; each future ends with it, or with the KubeError that prevented it."""
@@ -127,51 +132,53 @@ class Reconciler(Generic[Observed]):
             self._balance_fast_sweep()
         return self.submit(keys)
 
-    def _work(self) -> None:
+    def _look(self) -> None:
+        """Look at whatever waits, all at once, and have each decided and written for beside the others."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: any(key not in self._active for key in self._waiting))
                 batch = {key: self._waiting.pop(key) for key in list(self._waiting) if key not in self._active}
                 self._active.update(batch)
-            try:
-                self._reconcile_batch(self._without_echoes(batch))
-            finally:
-                with self._changed:
-                    self._active.difference_update(batch)
-                    self._changed.notify_all()
-            self._balance_fast_sweep()
+            looked = time.monotonic()
+            self._begin(batch)
+            # What comes now waits for the next look, together: a lone event never does.
+            self._never.wait(max(0.0, LOOK_SECONDS - (time.monotonic() - looked)))
 
-    def _without_echoes(self, batch: Mapping[Key, list[Waiter]]) -> dict[Key, list[Waiter]]:
-        """Answer at once what says no more than is known by now: judged when nobody is looking at the object."""
-        kept = {}
+    def _begin(self, batch: Mapping[Key, list[Waiter]]) -> None:
+        news = {}
         for key, waiters in batch.items():
+            # Judged when nobody is looking at the object.
             if self._echoes.tell_nothing(key, (waiter.heard for waiter in waiters)):
-                for waiter in waiters:
-                    waiter.future.set_result(None)
+                self._end(key, waiters, None)
             else:
-                kept[key] = waiters
-        return kept
-
-    def _reconcile_batch(self, batch: Mapping[Key, list[Waiter]]) -> None:
-        if not batch:
+                news[key] = waiters
+        if not news:
             return
-        error: Exception | None = None
-        observed: Mapping[Key, Observed] = {}
         try:
-            observed = self._function.observe(self._kube, list(batch))
+            observed = self._function.observe(self._kube, list(news))
         except Exception as caught:  # noqa: BLE001 - handed to the deliveries, which answer with it
-            error = caught
-        for key, waiters in batch.items():
-            failure = error
+            for key, waiters in news.items():
+                self._end(key, waiters, caught)
+            return
+        for key, waiters in news.items():
+            self._workers.submit(self._finish, key, waiters, observed[key])
+
+    def _finish(self, key: Key, waiters: list[Waiter], observed: Observed) -> None:
+        self._end(key, waiters, self._reconcile(key, observed))
+
+    def _end(self, key: Key, waiters: list[Waiter], failure: Exception | None) -> None:
+        """Answer the deliveries; the key may be looked at again."""
+        if failure is not None:
+            self._echoes.forget(key)
+        with self._changed:
+            self._active.discard(key)
+            self._changed.notify_all()
+        for waiter in waiters:
             if failure is None:
-                failure = self._reconcile(key, observed[key])
-            if failure is not None:
-                self._echoes.forget(key)
-            for waiter in waiters:
-                if failure is None:
-                    waiter.future.set_result(None)
-                else:
-                    waiter.future.set_exception(failure)
+                waiter.future.set_result(None)
+            else:
+                waiter.future.set_exception(failure)
+        self._balance_fast_sweep()
 
     def _reconcile(self, key: Key, observed: Observed) -> Exception | None:
         """Decide and write; looked at again where somebody was faster. Returns what prevented it."""
@@ -181,7 +188,7 @@ class Reconciler(Generic[Observed]):
                 if attempt > 1:
                     observed = self._function.observe(self._kube, [key])[key]
                 plan = self._write(key, observed)
-                self._echoes.note(key, self._function.own(observed), plan)
+                self._echoes.note(key, self._function.own(observed), self._function.others(observed), plan)
             except Conflict as conflict:
                 failure: Exception = conflict
             except Exception as caught:  # noqa: BLE001 - handed to the deliveries, which answer with it

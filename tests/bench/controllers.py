@@ -9,6 +9,7 @@ made them. The last line is JSON.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import heapq
 import json
 import os
@@ -190,10 +191,11 @@ class Measured:
 
 
 def _below(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield int(child)
-            yield from _below(int(child))
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended by now
+            for child in (task / "children").read_text().split():
+                yield int(child)
+                yield from _below(int(child))
 
 
 def calls(audit: Path, begin: float, end: float) -> dict[str, Counter[str]]:

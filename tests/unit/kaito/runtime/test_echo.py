@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from kaito.api.resources import WORKSPACE, Object
+from kaito.api.resources import WORKSPACE, Kind, Object
 from kaito.runtime.echo import Echoes, content
 from kaito.runtime.keys import Key
 from kaito.runtime.plan import Apply, Mark, Plan
@@ -19,6 +19,12 @@ SEEN: Object = {
     "resource": {"count": 1},
 }
 STATUS: Object = {"conditions": [{"type": "Ready", "status": "True"}]}
+NODE: Object = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {"name": "n"},
+    "status": {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}]},
+}
 HEAD = {**SEEN, "metadata": {"name": "phi", "namespace": "default", "uid": "u"}}
 PLAN = Plan(
     (
@@ -47,7 +53,7 @@ def tells_nothing(echoes: Echoes, key: Key, obj: Object) -> bool:
 @pytest.fixture
 def echoes() -> Echoes:
     echoes = Echoes()
-    echoes.note(KEY, SEEN, PLAN)
+    echoes.note(KEY, SEEN, [NODE], PLAN)
     return echoes
 
 
@@ -86,11 +92,30 @@ def test_one_that_tells_something_is_enough(echoes: Echoes) -> None:
     assert not echoes.tell_nothing(KEY, [content(state()), content({})])
 
 
+def heartbeat(status: str) -> Object:
+    node = copy.deepcopy(NODE)
+    node["metadata"]["resourceVersion"] = "9"
+    node["status"]["conditions"][0] |= {"status": status, "lastHeartbeatTime": "2026-01-01T00:05:00Z"}
+    return node
+
+
+def test_a_child_as_it_was_read_tells_nothing_whenever_it_says_so(echoes: Echoes) -> None:
+    assert tells_nothing(echoes, KEY, heartbeat("True"))
+    assert not tells_nothing(echoes, KEY, heartbeat("False"))
+
+
+def test_who_has_read_an_object_is_known(echoes: Echoes) -> None:
+    assert echoes.readers(Kind("v1", "Node"), "", "n") == (KEY,)
+    assert echoes.readers(Kind("v1", "Node"), "", "other") == ()
+    echoes.note(KEY, SEEN, (), Plan())
+    assert echoes.readers(Kind("v1", "Node"), "", "n") == ()
+
+
 def test_nothing_is_known_of_others_nor_after_a_failure(echoes: Echoes) -> None:
     assert not tells_nothing(echoes, Key(WORKSPACE, "default", "psi"), state())
     echoes.forget(KEY)
     assert not tells_nothing(echoes, KEY, state())
-    echoes.note(KEY, SEEN, Plan())
+    echoes.note(KEY, SEEN, (), Plan())
     assert tells_nothing(echoes, KEY, state())
-    echoes.note(KEY, None, Plan())
+    echoes.note(KEY, None, (), Plan())
     assert not tells_nothing(echoes, KEY, state())

@@ -69,6 +69,7 @@ class Fixture:
         self._plan = plan
         self.hears = True
         self.own = own
+        self.others: list[Object] = []
         function = Function(
             name="test",
             keys=lambda event: (Key(WORKSPACE, "default", event.attributes["name"]),) if event.body else (),
@@ -76,6 +77,7 @@ class Fixture:
             list_keys=self._list,
             observe=self._observe,
             own=lambda name: self.own(name),
+            others=lambda name: self.others,
             reconcile=self._decide,
             refused=self._refused,
             fast_sweep=fast_sweep("test"),

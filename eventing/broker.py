@@ -49,7 +49,7 @@ class Broker:
     ``resolve`` finds the address of a Trigger's subscriber, at each attempt anew.
     """
 
-    def __init__(self, resolve: Resolve, observer: Observer | None = None, *, workers: int = 32) -> None:
+    def __init__(self, resolve: Resolve, observer: Observer | None = None, *, workers: int = 256) -> None:
         self._resolve, self._observer, self._workers = resolve, observer or NoObserver(), workers
         self._client = delivery.client()
         self._lock = threading.Lock()

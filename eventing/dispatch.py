@@ -58,7 +58,7 @@ class Route:
 
 
 class Dispatcher:
-    """Queues a Trigger's messages and delivers them, a few at a time and in no promised order.
+    """Queues a Trigger's messages and delivers them, up to ``workers`` at a time and in no promised order.
 
     ``reenter`` takes a subscriber's reply back into the broker; raises BadEvent or UnknownBroker.
     """
@@ -78,16 +78,23 @@ class Dispatcher:
         self._queue: queue.Queue[Message | None] = queue.Queue()
         self._stopping = threading.Event()
         self._sender = Sender(client, self._stopping)
-        self._workers = [
-            threading.Thread(target=self._work, name=f"trigger {route.key} {n}", daemon=True) for n in range(workers)
-        ]
-        for worker in self._workers:
-            worker.start()
+        self._most, self._lock = workers, threading.Lock()
+        self._workers: list[threading.Thread] = []
 
     def put(self, message: Message) -> None:
         """Take the message if the Trigger wants it."""
         if self.route.wants(message.event.attributes):
             self._queue.put(message)
+            self._staff()
+
+    def _staff(self) -> None:
+        """One worker more where all are busy: a subscriber may let many wait, to deal with them together."""
+        with self._lock:
+            if self._queue.unfinished_tasks > len(self._workers) < self._most and not self._stopping.is_set():
+                name = f"trigger {self.route.key} {len(self._workers)}"
+                worker = threading.Thread(target=self._work, name=name, daemon=True)
+                self._workers.append(worker)
+                worker.start()
 
     def drain(self, timeout: float) -> bool:
         """Wait until nothing is queued or under way; False if that takes longer than ``timeout`` seconds."""
@@ -98,10 +105,12 @@ class Dispatcher:
     def stop(self, grace: float = 1.0) -> None:
         """End the workers; what is queued is dropped, what is on the wire gets ``grace`` seconds."""
         self._stopping.set()
-        for _ in self._workers:
+        with self._lock:
+            workers = tuple(self._workers)
+        for _ in workers:
             self._queue.put(None)
-        for worker in self._workers:
-            worker.join(grace / len(self._workers))
+        for worker in workers:
+            worker.join(grace / len(workers))
 
     def _work(self) -> None:
         while (message := self._queue.get()) is not None:

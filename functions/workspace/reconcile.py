@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from functions.workspace.history import record
@@ -10,10 +10,10 @@ from functions.workspace.nodes import Nodes, choose
 from functions.workspace.observed import Observed
 from functions.workspace.render import APPLIED_HASH, render
 from functions.workspace.settings import Settings
-from functions.workspace.status import conditions, deleting, impossible, url, write_refused
+from functions.workspace.status import SUMS, WRITE_REFUSED, conditions, deleting, impossible, url, write_refused
 from functions.workspace.work import Refusal, work
 from kaito.api.claims import render_claim
-from kaito.api.conditions import conditions_of
+from kaito.api.conditions import conditions_of, obstacle
 from kaito.api.meta import Condition
 from kaito.api.resources import KNATIVE_SERVICE, MACHINE, STATEFUL_SET, Kind, Object
 from kaito.api.workspace import FINALIZER, Workspace
@@ -120,9 +120,20 @@ def _facts(nodes: Nodes, carrier: Object | None, found: Sequence[Condition]) -> 
 def _status(obj: Object, found: Sequence[Condition], facts: Object, now: datetime) -> tuple[Effect, ...]:
     """The status write and the Events of its transitions; nothing where the status says it all already."""
     facts = {**facts, "observedGeneration": obj["metadata"].get("generation", 0)}
-    # What the sums of the others would only repeat is not told again; that it is all ready is.
-    told = [c for c in found if c.type != "WorkspaceSucceeded" and (c.type != "WorkspaceReady" or c.status == "True")]
-    return report(obj, found, facts, told=told, function=NAME, now=now)
+    return report(obj, found, facts, told=tuple(_told(found, conditions_of(obj))), function=NAME, now=now)
+
+
+def _told(found: Sequence[Condition], before: Mapping[str, Condition]) -> Iterator[Condition]:
+    """What becomes an Event: what has come true or failed, and the first thing that is waited for, once.
+
+    Not what the sums of others only repeat, nor each step on the way, which a claim's own Events tell.
+    """
+    parts = [condition for condition in found if condition.type not in SUMS or condition.reason == WRITE_REFUSED]
+    for condition in parts:
+        old = before.get(condition.type)
+        begins = condition is obstacle(parts) and (old is None or old.status != "Unknown")
+        if condition.type != "WorkspaceSucceeded" and (condition.status != "Unknown" or begins):
+            yield condition
 
 
 def _end(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -> Plan:

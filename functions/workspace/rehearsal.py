@@ -9,7 +9,7 @@ from datetime import datetime
 from functions.workspace.observed import Observed
 from functions.workspace.reconcile import reconcile
 from functions.workspace.settings import Settings
-from functions.workspace.status import WRITE_REFUSED
+from functions.workspace.status import SUMS, WRITE_REFUSED
 from functions.workspace.work import ANEW
 from kaito.api.claims import CLAIM_KINDS, GPU, INSTANCE_TYPE, Claim
 from kaito.api.conditions import conditions_of, obstacle
@@ -19,8 +19,6 @@ from kaito.api.workspace import LABEL_WORKSPACE, Workspace
 from kaito.runtime.plan import Apply, Plan
 from presets import Catalogue
 
-#: Only sums of the others.
-_OVERALL = ("WorkspaceReady", "WorkspaceSucceeded")
 _CARRIERS = (KNATIVE_SERVICE, STATEFUL_SET, SERVICE)
 
 
@@ -78,7 +76,7 @@ def explain(observed: Observed, catalogue: Catalogue, settings: Settings, now: d
     workspace = Workspace.model_validate(observed.workspace)
     plan = reconcile(observed, catalogue, settings, now)
     said, found = conditions_of(observed.workspace), conditions_of({"status": _status(plan, observed)})
-    parts = tuple(condition for kind, condition in found.items() if kind not in _OVERALL)
+    parts = tuple(condition for kind, condition in found.items() if kind not in SUMS)
     deleting = found.get("WorkspaceDeleting")
     refused = said.get("WorkspaceReady")
     if deleting is not None:

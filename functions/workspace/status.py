@@ -11,6 +11,8 @@ from kaito.api.meta import Condition, ConditionStatus
 from kaito.api.resources import STATEFUL_SET, Kind, Object
 from kaito.api.workspace import Workspace
 
+#: Conditions that only sum up the others.
+SUMS = ("WorkspaceReady", "WorkspaceSucceeded")
 #: The reason where the API server refuses what we write.
 WRITE_REFUSED = "WriteRefused"
 #: In the scheduler's message, which Knative passes on as a failure at once, and takes back when a node is found.
@@ -74,7 +76,7 @@ def deleting(workspace: Workspace, left: Sequence[str]) -> tuple[Condition, ...]
 
 def write_refused(workspace: Workspace, before: Mapping[str, Condition], message: str) -> tuple[Condition, ...]:
     """What was known stays; the whole is not ready, in the API server's words."""
-    parts = tuple(c for kind, c in before.items() if kind not in ("WorkspaceReady", "WorkspaceSucceeded"))
+    parts = tuple(c for kind, c in before.items() if kind not in SUMS)
     ready = _condition(workspace, "WorkspaceReady", "False", WRITE_REFUSED, message)
     return (*parts, ready, ready.model_copy(update={"type": "WorkspaceSucceeded"}))
 

@@ -32,8 +32,9 @@ Observed = TypeVar("Observed")
 
 #: A conflict means our picture was old, so look again at once; a writer that keeps winning is answered 409.
 CONFLICT_TRIES = 5
-#: At least between two looks at the API server: what arrives meanwhile is looked at together.
-LOOK_SECONDS = 0.1
+#: At least from one look at the API server to the next, and in relation to what the one took: what arrives meanwhile
+#: is looked at together, so that looking takes half of the time at most, however much there is to be seen.
+LOOK_SECONDS, LOOK_SHARE = 0.1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,8 @@ class Reconciler(Generic[Observed]):
             looked = time.monotonic()
             self._begin(batch)
             # What comes now waits for the next look, together: a lone event never does.
-            self._never.wait(max(0.0, LOOK_SECONDS - (time.monotonic() - looked)))
+            took = time.monotonic() - looked
+            self._never.wait(max(LOOK_SECONDS, LOOK_SHARE * took) - took)
 
     def _begin(self, batch: Mapping[Key, list[Waiter]]) -> None:
         news = {}

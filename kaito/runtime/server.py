@@ -27,7 +27,8 @@ log = structlog.get_logger()
 
 #: Below the Triggers' delivery timeout (60 s), so that the Broker hears why.
 ANSWER_WITHIN_SECONDS = 50
-THREADS = 64
+#: Deliveries that wait are what a look is shared by.
+THREADS = 256
 #: Where a container with a read-only root file system may write: gunicorn's worker shows there that it lives.
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
 

@@ -8,7 +8,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint constrai
 # What the cluster needs of Debian: Go modules and PyPI have the rest.
 CLUSTER_PACKAGES := buildah catatonit iproute2 iptables mmdebstrap runc
 
-.PHONY: demo test setup tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e
+.PHONY: demo test setup tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers
 
 demo: setup
 	@$(BIN)/kaito demo
@@ -28,6 +28,13 @@ cluster-down: tools
 
 e2e: cluster-tools
 	$(BIN)/pytest -m cluster --capture no tests/e2e/cluster
+
+# What N Workspaces at once cost, with nodes up after B seconds and models ready P seconds later.
+N ?= 200
+B ?= 60
+P ?= 5
+bench-controllers: setup
+	@$(BIN)/python -m tests.bench.controllers $(N) $(B) $(P)
 
 cluster-tools: setup
 	@if test "$$(id -u)" = 0 && command -v apt-get >/dev/null && ! dpkg -s $(CLUSTER_PACKAGES) >/dev/null 2>&1; then \

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import sys
 import threading
@@ -61,7 +62,8 @@ def used() -> dict[str, float]:
 
 
 def main(directory: Path, boot_seconds: float) -> None:
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    wrapper = structlog.make_filtering_bound_logger(logging.INFO)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), wrapper_class=wrapper)
     policy = directory / "audit-policy.yaml"
     directory.mkdir(parents=True, exist_ok=True)
     policy.write_text('{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}')

@@ -6,8 +6,8 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from functions.workspace.observe import around, observe
 from functions.workspace.observed import Observed
 from functions.workspace.rehearsal import Explanation, Rehearsal, explain, rehearse
 from functions.workspace.settings import Settings
+from functions.workspace.work import CONFIG_FILE
 from kaito.api.claims import Claim
 from kaito.api.pods import PodSpec
 from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, SERVICE, STATEFUL_SET, WORKSPACE, Kind, Object
@@ -79,11 +80,15 @@ class Installation:
 
     def plan(self, text: str, now: datetime) -> Iterator[Planned]:
         """Each Workspace in a file of manifests; raises NoWorkspace where there is none."""
-        found = [obj for obj in _documents(text) if obj.get("kind") == WORKSPACE.kind]
+        given = list(_documents(text))
+        found = [obj for obj in given if obj.get("kind") == WORKSPACE.kind]
         if not found:
             raise NoWorkspace("there is no Workspace (kind: Workspace) in what was given")
+        configs = {
+            str((obj.get("metadata") or {}).get("name")): obj for obj in given if obj.get("kind") == CONFIG_MAP.kind
+        }
         for obj in found:
-            yield self._plan(obj, now)
+            yield self._plan(obj, configs, now)
 
     def why(self, namespace: str, name: str, now: datetime) -> Explanation:
         """What that Workspace waits for; raises NoWorkspace."""
@@ -94,7 +99,7 @@ class Installation:
             raise NoWorkspace(f"there is no Workspace {name} in the namespace {namespace}: kubectl get workspace -A")
         return explain(observed, self.catalogue, self.settings, now)
 
-    def _plan(self, obj: Object, now: datetime) -> Planned:
+    def _plan(self, obj: Object, configs: Mapping[str, Object], now: datetime) -> Planned:
         meta = {"namespace": "default", **(obj.get("metadata") or {})}
         obj = {**obj, "metadata": meta if self._kube else {"uid": "", **meta}}
         name = f"{obj['metadata']['namespace']}/{obj['metadata'].get('name', '')}"
@@ -107,7 +112,12 @@ class Installation:
         except ValidationError as error:
             wrong = (f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors())
             return Planned(name, None, None, "; ".join(wrong))
-        observed = around(self._kube, self.catalogue, obj) if self._kube is not None else Observed(obj)
+        if self._kube is not None:
+            observed = around(self._kube, self.catalogue, obj)
+        else:
+            observed = Observed(obj, config={"data": {CONFIG_FILE: "{}"}})  # who knows what is there
+        if workspace.inference is not None and workspace.inference.config in configs:
+            observed = replace(observed, config=configs[workspace.inference.config])
         rehearsal = rehearse(observed, self.catalogue, self.settings, now)
         refusal = rehearsal.refusal
         return Planned(name, workspace, rehearsal, f"{refusal.reason}: {refusal.message}" if refusal else "")

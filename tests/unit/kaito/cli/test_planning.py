@@ -44,6 +44,26 @@ def test_what_fits_is_shown_with_all_that_would_be_created() -> None:
     )
 
 
+def test_several_nodes_together_are_shown_as_such() -> None:
+    code, text = plan(PHI.replace("resource:", "resource:\n  count: 2"))
+    assert code == 0
+    assert (
+        "  creates  2 x Machine: Standard_NC6s_v3, 50Gi of disk\n"
+        "  creates  StatefulSet workspace-phi-3-mini: 2 pods, together one model, 1 GPU each\n"
+        "  creates  Service workspace-phi-3-mini-headless: headless, port 29500\n"
+        "  creates  Service workspace-phi-3-mini: ClusterIP, port 80\n"
+    ) in text
+
+
+def test_settings_are_those_of_the_file_or_taken_to_be_there() -> None:
+    asking = PHI.replace("inference:", "inference:\n  config: mine")
+    assert plan(asking)[0] == 0
+    config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine}\ndata: {inference_config.yaml: '- no'}\n"
+    code, text = plan(f"{asking}\n---\n{config}")
+    assert code == 1
+    assert "ConfigInvalid: inference_config.yaml in the ConfigMap mine holds no settings" in text
+
+
 def test_what_does_not_fit_says_what_would() -> None:
     code, text = plan(PHI.replace("phi-3-mini-4k-instruct", "falcon-40b"))
     assert code == 1

@@ -198,9 +198,9 @@ def _below(pid: int) -> Iterator[int]:
                 yield from _below(int(child))
 
 
-def calls(audit: Path, begin: float, end: float) -> dict[str, Counter[str]]:
-    """What each caller asked of the API server in that time (seconds of the epoch), by verb."""
-    found: dict[str, Counter[str]] = {}
+def calls(audit: Path, begin: float, end: float) -> dict[str, Counter[tuple[str, str]]]:
+    """What each caller asked of the API server in that time (seconds of the epoch), by verb and resource."""
+    found: dict[str, Counter[tuple[str, str]]] = {}
     with audit.open() as lines:
         for line in lines:
             event = json.loads(line)
@@ -209,7 +209,9 @@ def calls(audit: Path, begin: float, end: float) -> dict[str, Counter[str]]:
             user = (event.get("impersonatedUser") or event["user"])["username"]
             received = datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
             if user in CALLERS and begin <= received < end and event["stage"] == _last_stage(event):
-                found.setdefault(CALLERS[user], Counter())[event["verb"]] += 1
+                about = event.get("objectRef") or {}
+                parts = (about.get("resource", "other"), about.get("subresource", ""))
+                found.setdefault(CALLERS[user], Counter())[event["verb"], "/".join(filter(None, parts))] += 1
     return found
 
 
@@ -264,9 +266,12 @@ def phase(measured: Measured, audit: Path, title: str, n: int) -> Iterator[dict[
     result["calls"] = calls(audit, begin, end)
     result["cpu"] = {name: seconds - cpu.get(name, 0) for name, seconds in measured.cpu().items()}
     print(f"\n{title}")
-    for caller, verbs in sorted(result["calls"].items()):
-        each = ", ".join(f"{verb} {number / n:.2f}" for verb, number in sorted(verbs.items()))
-        print(f"  {caller}: {verbs.total() / n:.1f} calls a Workspace: {each}")
+    for caller, asked in sorted(result["calls"].items()):
+        print(f"  {caller}: {asked.total() / n:.1f} calls a Workspace")
+        for verb in sorted({verb for verb, _ in asked}):
+            of = {resource: number for (each, resource), number in asked.items() if each == verb}
+            told = ", ".join(f"{resource} {number / n:.2f}" for resource, number in sorted(of.items()))
+            print(f"    {verb} {sum(of.values()) / n:.2f}: {told}")
     print(f"  CPU seconds: {', '.join(f'{name} {seconds:.1f}' for name, seconds in sorted(result['cpu'].items()))}")
 
 

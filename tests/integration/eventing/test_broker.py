@@ -55,7 +55,7 @@ class Platform:
         self._stack = stack
         self.receivers: dict[str, Receiver] = {}
         self.seen = Seen()
-        self.broker = Broker(self._resolve, self.seen)
+        self.broker = Broker(self._resolve, self.seen, workers=4)
         self.broker.start()
         self.http = stack.enter_context(httpx.Client(trust_env=False))
         stack.callback(self.broker.stop, 0.1)

@@ -23,7 +23,7 @@ from kaito.api.resources import (
     Kind,
     Object,
 )
-from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
+from kaito.api.workspace import FINALIZER, LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube
 from presets import Catalogue
@@ -104,7 +104,8 @@ def _around(reader: _Reader, catalogue: Catalogue, obj: Object) -> Observed:
         children,
         reader.get(CONFIG_MAP, meta.namespace, config) if config else None,
         _pods(reader, workspace, children),
-        () if is_recorded(obj) else _own(reader, CONTROLLER_REVISION, workspace),
+        # A new one, which the function has not marked yet, has no history.
+        () if is_recorded(obj) or FINALIZER not in meta.finalizers else _own(reader, CONTROLLER_REVISION, workspace),
     )
 
 

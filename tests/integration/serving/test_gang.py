@@ -16,8 +16,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kaito.embedded.cache import cache_dir
-from kaito.embedded.models import SMOLLM2, ModelStore
 from tests.integration.serving.test_server import QUESTION, free_port
 
 SIZE = 3  # what divides the model's nine heads, three of which hold keys and values
@@ -38,15 +36,6 @@ class Node:
             return httpx.get(f"{self.url}/health").status_code == 200
         except httpx.TransportError:
             return False
-
-
-@pytest.fixture(scope="module")
-def weights() -> Path:
-    store = ModelStore(cache_dir())
-    store.prepare(lambda stage, done, total: None)
-    content = store.resolve(SMOLLM2.image)
-    assert content is not None
-    return content / "weights"
 
 
 def start(rank: int, size: int, port: int, weights: Path, log: Path) -> Node:

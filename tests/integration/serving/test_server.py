@@ -23,8 +23,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from kaito.embedded.cache import cache_dir
-from kaito.embedded.models import SMOLLM2, ModelStore
 from tests.unit.serving.tiny import make_adapter
 
 STARTS_WITHIN = 120.0  # seconds; 6 with compiled bytecode on two idle cores
@@ -50,15 +48,6 @@ class Server:
 
     def chat(self, **fields: Any) -> httpx.Response:
         return httpx.post(f"{self.url}/chat", json=fields, timeout=60)
-
-
-@pytest.fixture(scope="module")
-def weights() -> Path:
-    store = ModelStore(cache_dir())
-    store.prepare(lambda stage, done, total: None)
-    content = store.resolve(SMOLLM2.image)
-    assert content is not None
-    return content / "weights"
 
 
 def start(weights: Path, log: Path, port: int, *flags: str) -> subprocess.Popen[bytes]:

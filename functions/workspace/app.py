@@ -70,7 +70,7 @@ def function() -> Function[Observed]:
         list_keys=list_keys,
         observe=look,
         own=attrgetter("workspace"),
-        others=lambda it: (*it.claims, *it.nodes, *it.children),
+        others=lambda it: (*it.claims, *it.nodes, *it.children, *filter(None, [it.routed])),
         reconcile=decide,
         refused=refused,
         fast_sweep=fast_sweep(NAME),

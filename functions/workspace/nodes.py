@@ -22,13 +22,15 @@ PASSING_TAINTS = ("karpenter.sh/unregistered", "node.cloudprovider.kubernetes.io
 @dataclass(frozen=True, slots=True)
 class Nodes:
     """``ready``: the chosen nodes, at most ``count``; ``missing``: claims to make; ``going``: claims that are being
-    deleted and whose place is still taken; ``obstacle``: what is awaited."""
+    deleted and whose place is still taken; ``obstacle``: what is awaited; ``released``: the claims are given up until
+    the model is asked for, and it has no nodes until then."""
 
     ready: tuple[str, ...]
     missing: tuple[NodeRequest, ...]
     claims: tuple[Claim, ...]
     going: tuple[str, ...]
     obstacle: str
+    released: bool = False
 
 
 def claim_name(uid: str, slot: int) -> str:
@@ -37,11 +39,18 @@ def claim_name(uid: str, slot: int) -> str:
 
 
 def choose(
-    workspace: Workspace, work: Work, claims: Sequence[Object], nodes: Sequence[Object], *, provisioned: bool
+    workspace: Workspace,
+    work: Work,
+    claims: Sequence[Object],
+    nodes: Sequence[Object],
+    *,
+    provisioned: bool,
+    at_zero: bool = False,
 ) -> Nodes:
     """Preferred nodes first, then those in use already, then by name; claims for what nodes of others do not cover.
 
-    No claims where nothing is ``provisioned``, or the Workspace names no instance type: people bring the nodes.
+    No claims where nothing is ``provisioned``, or the Workspace names no instance type: people bring the nodes. No
+    claims either while the model is ``at_zero``, and then it has no nodes, unless all are brought.
     """
     count = workspace.resource.count
     own = [Claim.of(obj) for obj in claims]
@@ -56,6 +65,8 @@ def choose(
     claimed = {claim.status.node_name for claim in live} | {claim.metadata.name for claim in live}
     brought = [name for name in qualified if name not in claimed and not _ours(qualified[name], workspace)]
     asks = provisioned and workspace.resource.instance_type != ""
+    if at_zero and asks and (live or len(brought) < count):
+        return Nodes((), (), tuple(live), (), "", released=True)
     wanted = max(0, count - len(brought) - len(live)) if asks else 0
     taken = {claim.metadata.name for claim in own}
     free = [name for slot in range(count) if (name := claim_name(workspace.metadata.uid, slot)) not in taken]

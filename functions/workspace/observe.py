@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from functions.workspace.history import is_recorded
+from functions.workspace.idle import goes_to_zero, routed
 from functions.workspace.observed import Observed
 from functions.workspace.render import carriers, is_balanced
 from functions.workspace.status import gang_is_ready
@@ -18,6 +19,7 @@ from kaito.api.resources import (
     KNATIVE_SERVICE,
     NODE,
     POD,
+    REVISION,
     STATEFUL_SET,
     WORKSPACE,
     Kind,
@@ -106,6 +108,7 @@ def _around(reader: _Reader, catalogue: Catalogue, obj: Object) -> Observed:
         _pods(reader, workspace, children),
         # A new one, which the function has not marked yet, has no history.
         () if is_recorded(obj) or FINALIZER not in meta.finalizers else _own(reader, CONTROLLER_REVISION, workspace),
+        _routed(reader, workspace, children),
     )
 
 
@@ -132,6 +135,13 @@ def _pods(reader: _Reader, workspace: Workspace, children: Sequence[Object]) -> 
     """Those of a StatefulSet that is not ready: it does not say why, as a Knative Service does."""
     waiting = any(Kind.of(child) == STATEFUL_SET and not gang_is_ready(child) for child in children)
     return _own(reader, POD, workspace) if waiting else ()
+
+
+def _routed(reader: _Reader, workspace: Workspace, children: Sequence[Object]) -> Object | None:
+    """The Knative Revision that says whether the model is at zero."""
+    services = (it for it in children if goes_to_zero(workspace) and Kind.of(it) == KNATIVE_SERVICE)
+    names = ((routed(it), it["metadata"]["namespace"]) for it in services)
+    return next((reader.get(REVISION, namespace, name) for name, namespace in names if name), None)
 
 
 def _own(reader: _Reader, kind: Kind, workspace: Workspace) -> tuple[Object, ...]:

@@ -14,7 +14,8 @@ class Observed:
     Claims without a Workspace are what a replica made that did not know of the deletion yet. ``children`` are objects
     of the names that this Workspace's have, whoever made them; ``config`` is the ConfigMap that inference.config names;
     ``pods`` are read only of a StatefulSet that is not ready, to say why; ``revisions`` only where
-    the Workspace does not ask for what its latest says.
+    the Workspace does not ask for what its latest says; ``routed`` is the Knative Revision that its Service leads to,
+    read only where that may be at zero.
     """
 
     workspace: Object | None
@@ -24,6 +25,7 @@ class Observed:
     config: Object | None = None
     pods: tuple[Object, ...] = ()
     revisions: tuple[Object, ...] = ()
+    routed: Object | None = None
 
     def child(self, kind: Kind, name: str) -> Object | None:
         """What is there under that name."""

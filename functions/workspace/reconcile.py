@@ -6,11 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from functions.workspace.history import record
+from functions.workspace.idle import rest
 from functions.workspace.nodes import Nodes, choose
 from functions.workspace.observed import Observed
 from functions.workspace.render import APPLIED_HASH, render
 from functions.workspace.settings import Settings
-from functions.workspace.status import SUMS, WRITE_REFUSED, conditions, deleting, impossible, url, write_refused
+from functions.workspace.status import (
+    SUMS,
+    WRITE_REFUSED,
+    Carried,
+    conditions,
+    deleting,
+    impossible,
+    url,
+    write_refused,
+)
 from functions.workspace.work import Refusal, work
 from kaito.api.claims import render_claim
 from kaito.api.conditions import conditions_of, obstacle
@@ -22,13 +32,14 @@ from kaito.runtime.report import report
 from presets import Catalogue
 
 NAME = "kaito-workspace"
+_GOES = "its Workspace goes"
 
 
 def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now: datetime) -> Plan:
     """History, finalizer, claims, what runs the model, status: in this order, each needing only what was observed."""
     obj = observed.workspace
     if obj is None:
-        return Plan(tuple(_deletes(observed.claims)))
+        return Plan(tuple(_deletes(observed.claims, _GOES)))
     workspace = Workspace.model_validate(obj)
     if workspace.metadata.deletion_timestamp:
         return _end(obj, workspace, observed, now)
@@ -40,20 +51,36 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
         found = impossible(workspace, asked)
         return Plan(_status(obj, found, {"state": "Failed"}, now), settled=not asked.curable)
     kind = settings.claim_kind
-    nodes = choose(workspace, asked, observed.claims, observed.nodes, provisioned=kind is not None)
+    carrier, *others = (_found(it, observed) for it in wanted)
+    kept = settings.node_retention if asked.retention is None else asked.retention
+    resting = rest(workspace, carrier, observed.routed, kept)
+    nodes = choose(
+        workspace,
+        asked,
+        observed.claims,
+        observed.nodes,
+        provisioned=kind is not None,
+        at_zero=resting is not None and now >= resting.until,
+    )
     recorded, annotations = record(obj, observed.revisions)
     why = "its nodes go with it, and its history is kept"
     effects: list[Effect] = [*recorded, *finalizer(obj, FINALIZER, present=True, why=why, annotations=annotations)]
     if kind is not None:
         why = f"{workspace.resource.count} nodes wanted"
         effects += (Apply(render_claim(request, kind), why) for request in nodes.missing)
+    if nodes.released:
+        effects += _deletes(observed.claims, "nobody asks for its model")
     if len(nodes.ready) == workspace.resource.count:
         effects += _deploy(wanted, observed, workspace)
-    carrier, *others = (_found(it, observed) for it in wanted)
     balancer = next((it for it in others if it is not None and it["spec"].get("type") == "LoadBalancer"), None)
-    found = conditions(workspace, (kind or MACHINE).kind, nodes, carrier, observed.pods, balancer)
+    about = Carried(carrier, observed.pods, balancer, observed.routed, resting)
+    found = conditions(workspace, (kind or MACHINE).kind, nodes, about)
     effects += _status(obj, found, _facts(nodes, carrier, found), now)
-    return Plan(tuple(effects), settled=all(condition.status != "Unknown" for condition in found))
+    settled = all(condition.status != "Unknown" for condition in found)
+    if resting is None or not nodes.claims:
+        return Plan(tuple(effects), settled=settled)
+    left = (resting.until - now).total_seconds()
+    return Plan(tuple(effects), requeue_after=left if left > 0 else None, settled=False)
 
 
 def refused(observed: Observed, message: str, now: datetime) -> Plan:
@@ -145,13 +172,13 @@ def _end(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -
         return Plan(finalizer(obj, FINALIZER, present=False, why="everything of it is gone"))
     left = [f"{child['kind']} {child['metadata']['name']}" for child in owned]
     said = _status(obj, deleting(workspace, left), {"state": "Deleting"}, now)
-    return Plan((*_deletes(owned), *said), settled=False)
+    return Plan((*_deletes(owned, _GOES), *said), settled=False)
 
 
-def _deletes(children: Iterable[Object]) -> Iterator[Delete]:
+def _deletes(children: Iterable[Object], why: str) -> Iterator[Delete]:
     for child in children:
         if not child["metadata"].get("deletionTimestamp"):
-            yield _delete(child, "its Workspace goes")
+            yield _delete(child, why)
 
 
 def _delete(child: Object, why: str) -> Delete:

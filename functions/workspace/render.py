@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+from functions.workspace.idle import goes_to_zero
 from functions.workspace.pods import PORT, RENDEZVOUS_PORT, headless, labels, own_pod, preset_pod
 from functions.workspace.work import LOAD_BALANCER_SUFFIX, Work
 from kaito.api.resources import KNATIVE_SERVICE, SERVICE, STATEFUL_SET, WORKSPACE, Kind, Object
@@ -18,6 +19,8 @@ from kaito.api.workspace import ANNOTATION_LOAD_BALANCER, ANNOTATION_SCALE_TO_ZE
 APPLIED_HASH = "kaito.sh/applied-hash"
 #: What the event source selects StatefulSets by.
 MANAGED = {"app.kubernetes.io/managed-by": "kaito"}
+#: What it selects Revisions by, which have their template's labels: of others nobody has to hear.
+AT_ZERO = {ANNOTATION_SCALE_TO_ZERO: "true"}
 #: Of a pod template, whose pods we know nothing of.
 PROGRESS_DEADLINE = "30m"
 #: Knative's queue-proxy, which every request to its pods goes through.
@@ -67,7 +70,7 @@ def digest(manifest: Object) -> str:
 
 def _knative_service(workspace: Workspace, work: Work, pod: Object) -> Object:
     """One pod of a preset, on the one node; of a pod template one on each."""
-    to_zero = workspace.metadata.annotations.get(ANNOTATION_SCALE_TO_ZERO) == "true"
+    to_zero = goes_to_zero(workspace)
     most = str(workspace.resource.count)
     deadline = f"{work.model.readiness_minutes}m" if work.model else PROGRESS_DEADLINE
     annotations = {
@@ -77,7 +80,8 @@ def _knative_service(workspace: Workspace, work: Work, pod: Object) -> Object:
         **pod["metadata"]["annotations"],
     }
     spec = {"timeoutSeconds": MAX_REQUEST_SECONDS, "responseStartTimeoutSeconds": MAX_REQUEST_SECONDS, **pod["spec"]}
-    template = {"metadata": {"labels": pod["metadata"]["labels"], "annotations": annotations}, "spec": spec}
+    marked = {**pod["metadata"]["labels"], **(AT_ZERO if to_zero else {})}
+    template = {"metadata": {"labels": marked, "annotations": annotations}, "spec": spec}
     service = _child(KNATIVE_SERVICE, workspace, workspace.metadata.name, {"template": template})
     if is_balanced(workspace.metadata.annotations):
         service["metadata"]["annotations"] = {ANNOTATION_LOAD_BALANCER: "True"}

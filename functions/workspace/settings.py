@@ -6,18 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kaito.api.claims import CLAIM_KINDS
+from kaito.api.durations import seconds
 from kaito.api.resources import MACHINE, Kind
 
 SERVING_IMAGE = "kaito/serving:0.1.0"
+NODE_RETENTION = "15m"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``claim_kind``: Machine or NodeClaim, or None where no provisioner is installed and people bring the nodes;
-    ``serving_image``: the inference server's image, which holds no weights."""
+    ``serving_image``: the inference server's image, which holds no weights; ``node_retention``: seconds that the
+    nodes of a model at zero are kept, where its Workspace does not say."""
 
     claim_kind: Kind | None = MACHINE
     serving_image: str = SERVING_IMAGE
+    node_retention: float = seconds(NODE_RETENTION)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -25,4 +29,8 @@ class Settings:
         name = environment.get("KAITO_CLAIM_KIND", MACHINE.kind)
         if name not in kinds:
             raise ValueError(f"KAITO_CLAIM_KIND is {name!r}; it must be one of {', '.join(kinds)}")
-        return cls(kinds[name], environment.get("KAITO_SERVING_IMAGE", SERVING_IMAGE))
+        try:
+            retention = seconds(environment.get("KAITO_NODE_RETENTION_PERIOD", NODE_RETENTION))
+        except ValueError as error:
+            raise ValueError(f"KAITO_NODE_RETENTION_PERIOD: {error}") from error
+        return cls(kinds[name], environment.get("KAITO_SERVING_IMAGE", SERVING_IMAGE), retention)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from functions.workspace.idle import Rest, woken
 from functions.workspace.nodes import Nodes
 from functions.workspace.work import Refusal
-from kaito.api.conditions import conditions_of, obstacle
+from kaito.api.conditions import conditions_of, obstacle, rfc3339
 from kaito.api.meta import Condition, ConditionStatus
 from kaito.api.resources import STATEFUL_SET, Kind, Object
 from kaito.api.workspace import Workspace
@@ -15,8 +17,9 @@ from kaito.api.workspace import Workspace
 SUMS = ("WorkspaceReady", "WorkspaceSucceeded")
 #: The reason where the API server refuses what we write.
 WRITE_REFUSED = "WriteRefused"
-#: In the scheduler's message, which Knative passes on as a failure at once, and takes back when a node is found.
-UNSCHEDULABLE = "nodes are available: "
+#: In the scheduler's messages, which Knative passes on as a failure at once, and takes back when a node is found.
+UNSCHEDULABLE = ("nodes are available: ", "no nodes available to schedule pods")
+UNSCHEDULED = "Unschedulable"
 #: Why kubelet waits before it tries a container again, or does not try it at all.
 FAILURES = frozenset(
     [
@@ -33,29 +36,36 @@ FAILURES = frozenset(
 )
 
 
-def conditions(
-    workspace: Workspace,
-    claim_kind: str,
-    nodes: Nodes,
-    carrier: Object | None,
-    pods: Sequence[Object] = (),
-    balancer: Object | None = None,
-) -> tuple[Condition, ...]:
-    """The conditions of a Workspace that serves, in the order in which they come true.
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """``carrier``: what runs the model, None where that is not as wanted; ``pods``: a StatefulSet's that is not ready;
+    ``balancer``: the Service of type LoadBalancer, where one is wanted; ``routed``: a Knative Service's Revision that
+    may be at zero, and ``resting``: it is."""
 
-    ``carrier`` is what runs the model, None where that is not as wanted; ``balancer`` is the Service of type
-    LoadBalancer, where one is wanted.
-    """
+    carrier: Object | None
+    pods: Sequence[Object] = ()
+    balancer: Object | None = None
+    routed: Object | None = None
+    resting: Rest | None = None
+
+
+def conditions(workspace: Workspace, claim_kind: str, nodes: Nodes, it: Carried) -> tuple[Condition, ...]:
+    """The conditions of a Workspace that serves, in the order in which they come true."""
     claims = _claims_ready(workspace, f"{claim_kind}Ready", nodes)
     resource = _resource_ready(workspace, claims, nodes)
-    if carrier is None:
+    if it.carrier is None:
         inference = _not_deployed(workspace, resource)
-    elif Kind.of(carrier) == STATEFUL_SET:
-        inference = _gang_ready(workspace, resource, carrier, pods)
+    elif Kind.of(it.carrier) == STATEFUL_SET:
+        inference = _gang_ready(workspace, resource, it.carrier, it.pods)
     else:
-        inference = _service_ready(workspace, resource, carrier)
-    if balancer is not None and inference.status == "True":
-        inference = _balanced(inference, balancer)
+        inference = _service_ready(workspace, resource, it.carrier)
+        if it.resting is not None:
+            inference = _resting(inference, it.carrier, it.resting, nodes)
+        elif inference.status == "True" and resource.status != "True" and woken(it.routed):
+            waking = "a request has woken the model, which waits for its nodes"
+            inference = _condition(workspace, "InferenceReady", "Unknown", "WaitingForNodes", waking)
+    if it.balancer is not None and inference.status == "True":
+        inference = _balanced(inference, it.balancer)
     return (claims, resource, inference, *_overall(workspace, (claims, resource, inference)))
 
 
@@ -98,6 +108,8 @@ def gang_is_ready(stateful_set: Object) -> bool:
 
 
 def _claims_ready(workspace: Workspace, kind: str, nodes: Nodes) -> Condition:
+    if nodes.released:
+        return _condition(workspace, kind, "True", "Released", "given back until the model is asked for")
     if nodes.missing:
         names = ", ".join(request.name for request in nodes.missing)
         return _condition(
@@ -119,6 +131,10 @@ def _claims_ready(workspace: Workspace, kind: str, nodes: Nodes) -> Condition:
 
 
 def _resource_ready(workspace: Workspace, claims: Condition, nodes: Nodes) -> Condition:
+    if nodes.released:
+        return _condition(
+            workspace, "ResourceReady", "True", "Released", "no node is needed until the model is asked for"
+        )
     have, want = len(nodes.ready), workspace.resource.count
     if have == want:
         return _condition(workspace, "ResourceReady", "True", "NodesReady", ", ".join(nodes.ready))
@@ -144,13 +160,25 @@ def _service_ready(workspace: Workspace, resource: Condition, service: Object) -
         return _condition(workspace, kind, "Unknown", "Deploying", "Knative has not reported on the Service yet")
     if ready.status == "True":
         return _serving(workspace, service)
-    if ready.status == "False" and UNSCHEDULABLE in ready.message:
-        return _condition(workspace, kind, "Unknown", "Unschedulable", ready.message)
+    if ready.status == "False" and any(said in ready.message for said in UNSCHEDULABLE):
+        return _condition(workspace, kind, "Unknown", UNSCHEDULED, ready.message)
     if ready.status == "False" and resource.status == "Unknown":
         return _condition(workspace, kind, "Unknown", "WaitingForNodes", f"its nodes are gone: {ready.message}")
     if ready.status == "False":
         return _condition(workspace, kind, "False", ready.reason or "ServiceFailed", ready.message)
     return _condition(workspace, kind, "Unknown", "Deploying", ready.message or "the model is starting")
+
+
+def _resting(inference: Condition, service: Object, resting: Rest, nodes: Nodes) -> Condition:
+    """At zero Knative's Ready stays as it was last: True, or what a pod lacked that is wanted no more."""
+    if inference.status != "True" and inference.reason != UNSCHEDULED:
+        return inference
+    wakes = f"no pods since {rfc3339(resting.since)}; a request to {url(service)}/chat wakes it"
+    if nodes.released:
+        wakes += ", and its nodes first"
+    elif nodes.claims:
+        wakes += f"; its nodes are kept until {rfc3339(resting.until)}"
+    return inference.model_copy(update={"status": "True", "reason": "ScaledToZero", "message": wakes})
 
 
 def _gang_ready(workspace: Workspace, resource: Condition, stateful_set: Object, pods: Sequence[Object]) -> Condition:

@@ -11,8 +11,15 @@ from pydantic import ValidationError
 
 from functions.workspace.observed import Observed
 from kaito.api.claims import GPU
+from kaito.api.durations import seconds
 from kaito.api.pods import PodTemplate
-from kaito.api.workspace import ANNOTATION_BYPASS, ANNOTATION_LOAD_BALANCER, ANNOTATION_SCALE_TO_ZERO, Workspace
+from kaito.api.workspace import (
+    ANNOTATION_BYPASS,
+    ANNOTATION_LOAD_BALANCER,
+    ANNOTATION_NODE_RETENTION,
+    ANNOTATION_SCALE_TO_ZERO,
+    Workspace,
+)
 from presets import Catalogue, ModelPreset, Sku, shortfall
 
 #: What cannot be had cannot be changed either.
@@ -37,12 +44,14 @@ class Refusal:
 @dataclass(frozen=True, slots=True)
 class Work:
     """``model``: the preset, None for a pod template; ``sku``: what each node has; ``gang``: one model in several
-    processes, which no Knative Service carries; ``config``: the text of the server's settings, empty for none."""
+    processes, which no Knative Service carries; ``config``: the text of the server's settings, empty for none;
+    ``retention``: seconds that its nodes are kept at zero, None for as long as others'."""
 
     model: ModelPreset | None
     sku: Sku
     gang: bool = False
     config: str = ""
+    retention: float | None = None
 
     @property
     def disk(self) -> str:
@@ -69,7 +78,12 @@ def work(observed: Observed, workspace: Workspace, catalogue: Catalogue) -> Work
     if isinstance(found, Refusal):
         return found
     model, sku = found
-    return _not_carried(workspace, gang=gang) or Work(model, sku, gang, config)
+    kept = workspace.metadata.annotations.get(ANNOTATION_NODE_RETENTION)
+    try:
+        retention = seconds(kept) if kept is not None else None
+    except ValueError as error:
+        return Refusal("AnnotationInvalid", f"the annotation {ANNOTATION_NODE_RETENTION}: {error}")
+    return _not_carried(workspace, gang=gang) or Work(model, sku, gang, config, retention)
 
 
 def _of_template(workspace: Workspace, catalogue: Catalogue) -> tuple[None, Sku] | Refusal:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from kaito.api.claims import Machine, NodeClaim
-from kaito.api.kservice import Service
+from kaito.api.kservice import Revision, Service
 from kaito.api.meta import ApiModel
 from kaito.api.resources import Object
 from kaito.api.workspace import WORKSPACE_RULES, Workspace
@@ -166,6 +166,12 @@ SERVICE_COLUMNS = (
     ("Reason", '.status.conditions[?(@.type=="Ready")].reason', 0),
 )
 
+REVISION_COLUMNS = (
+    ("Service", ".metadata.labels.serving\\.knative\\.dev/service", 0),
+    ("Ready", _condition("Ready"), 0),
+    ("Active", _condition("Active"), 0),
+)
+
 #: Ours, and the claims that are ours where no Karpenter has installed them.
 CRDS = (
     Definition(
@@ -181,6 +187,10 @@ EMBEDDED_CRDS = (
     Definition(
         "serving.knative.dev", "Service", "services", ("v1",), Service, short_names=("kservice", "ksvc"),
         categories=("all", "knative", "serving"), columns=SERVICE_COLUMNS,
+    ),
+    Definition(
+        "serving.knative.dev", "Revision", "revisions", ("v1",), Revision, short_names=("rev",),
+        categories=("all", "knative", "serving"), columns=REVISION_COLUMNS,
     ),
     Definition("eventing.knative.dev", "Broker", "brokers", ("v1",), None),
     Definition("eventing.knative.dev", "Trigger", "triggers", ("v1",), None),

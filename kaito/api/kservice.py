@@ -1,4 +1,4 @@
-"""The part of a Knative Service that this project reads and writes.
+"""The part of a Knative Service, and of its Revisions, that this project reads and writes.
 
 The pod template stays free-form: Knative's own webhook (and the embedded runner's admission) says what it may hold.
 """
@@ -22,6 +22,19 @@ class RevisionTemplate(ApiModel):
 class ServiceSpec(ApiModel):
     template: RevisionTemplate
     traffic: tuple[FreeForm, ...] = ()
+
+
+class RevisionStatus(ApiModel):
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+
+class Revision(ApiModel):
+    """One version of a Knative Service: serving.knative.dev/v1."""
+
+    metadata: ObjectMeta
+    spec: FreeForm = Field({})
+    status: RevisionStatus = RevisionStatus()
 
 
 class ServiceStatus(ApiModel):

@@ -15,6 +15,8 @@ FINALIZER = "workspace.finalizer.kaito.sh"
 LABEL_WORKSPACE = "kaito.sh/workspace"
 LABEL_NAMESPACE = "kaito.sh/workspacenamespace"
 ANNOTATION_SCALE_TO_ZERO = "kaito.sh/scale-to-zero"
+#: For how long a model at zero keeps its nodes, as a duration like 30s, 15m or 1h.
+ANNOTATION_NODE_RETENTION = "kaito.sh/scale-to-zero-node-retention-period"
 #: "True": a Service of type LoadBalancer too.
 ANNOTATION_LOAD_BALANCER = "kaito.sh/enablelb"
 #: Present, whatever its value: the author knows better what fits.

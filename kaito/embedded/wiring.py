@@ -23,7 +23,7 @@ from kaito.api.meta import Condition
 from kaito.api.resources import API_SERVER_SOURCE, BROKER, KNATIVE_SERVICE, PING_SOURCE, TRIGGER, Kind, Object
 from kaito.api.status import identity
 from kaito.embedded.knative.follow import Follower
-from kaito.embedded.knative.service import MANAGER
+from kaito.embedded.knative.publish import MANAGER
 from kaito.runtime.kube import Kube, KubeError
 
 _KINDS: Final = (BROKER, TRIGGER, PING_SOURCE, API_SERVER_SOURCE)

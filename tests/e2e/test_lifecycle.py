@@ -123,6 +123,27 @@ def test_somebodys_edit_is_put_right(user: User) -> None:
     user.wait_for(name, "WorkspaceReady")
 
 
+def test_a_model_that_nobody_asks_for_has_no_nodes(user: User) -> None:
+    name = "workspace-smollm2"
+    obj = own("one")
+    obj["metadata"]["annotations"] = {
+        "kaito.sh/scale-to-zero": "true",
+        "kaito.sh/scale-to-zero-node-retention-period": "2s",
+    }
+    obj["inference"]["template"]["metadata"] = {"annotations": {"autoscaling.knative.dev/window": "6s"}}
+    apply(user, obj)
+    user.wait_for(name, "WorkspaceReady")
+    until(lambda: user.says(name)["InferenceReady"] == ("True", "ScaledToZero"), what="zero")
+    until(lambda: user.says(name)["ResourceReady"] == ("True", "Released"), what="its nodes' release")
+    until(lambda: not {"node", "machine.karpenter.sh"} & {it.partition("/")[0] for it in user.left()}, what="no node")
+    assert user.is_true(name, "WorkspaceReady")
+    assert "a request to http://workspace-smollm2" in user.kaito("why", name).stdout
+
+    assert get(user, name) == "one", "the request has waited for a node and a pod"
+    assert any(it.startswith("node/ws") for it in user.left())
+    until(lambda: user.says(name)["ResourceReady"] == ("True", "Released"), what="their release again")
+
+
 def test_one_model_on_two_nodes_is_for_a_cluster(user: User) -> None:
     obj = example("smollm2")
     obj["resource"]["count"] = 2

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from kaito.api.durations import seconds
 from kaito.api.resources import Object
-from kaito.embedded.knative.revision import seconds
 
 RESERVED_ENV: Final = frozenset({"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"})
 RESERVED_PORTS: Final = frozenset({8008, 8012, 8013, 8022, 9090, 9091})

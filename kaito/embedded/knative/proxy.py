@@ -97,7 +97,7 @@ class FrontProxy:
                 backend = held.enter_context(self._routes.acquire(namespace, name))
                 response = self._client.send(_request(environ, backend), stream=True)
             except RouteError as error:
-                return _refuse(start_response, error.status, str(error))
+                return _refuse(start_response, error.status, str(error), error.retry_after)
             except httpx.ReadTimeout:
                 return _refuse(start_response, HTTPStatus.GATEWAY_TIMEOUT, f"{name} did not answer in time")
             except httpx.HTTPError as error:
@@ -189,8 +189,12 @@ def _headers(response: httpx.Response) -> list[tuple[str, str]]:
     return [(key, value) for key, value in response.headers.multi_items() if key.lower() not in HOP_BY_HOP]
 
 
-def _refuse(start_response: StartResponse, status: HTTPStatus, sentence: str) -> Iterable[bytes]:
+def _refuse(
+    start_response: StartResponse, status: HTTPStatus, sentence: str, retry_after: int | None = None
+) -> Iterable[bytes]:
     body = f"{sentence.rstrip('.')}.\n".encode()
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    if retry_after is not None:
+        headers.append(("Retry-After", str(retry_after)))
     start_response(f"{status.value} {status.phrase}", headers)
     return [body]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 from kaito.api.claims import GPU
+from kaito.api.durations import seconds
 from kaito.api.resources import Object
 
 INTERNAL_ERROR: Final = "InternalError"
 DEFAULT_PORT: Final = 8080
 _AUTOSCALING: Final = "autoscaling.knative.dev/"
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
-_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class PodFailure(Exception):
@@ -32,14 +30,6 @@ def internal_error(error: Exception) -> PodFailure:
     )
     failure.__cause__ = error
     return failure
-
-
-def seconds(duration: str) -> float:
-    """The seconds of a Go duration such as ``1h30m`` or ``600s``; raises ValueError for anything else."""
-    parts = _DURATION.findall(duration)
-    if not parts or "".join(number + unit for number, unit in parts) != duration:
-        raise ValueError(f"{duration!r} is not a duration like 30s, 10m or 1h")
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
 
 
 @dataclass(frozen=True, slots=True)

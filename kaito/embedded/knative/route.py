@@ -10,6 +10,8 @@ class RouteError(Exception):
     """No replica for a request: the HTTP status to answer with, and a sentence."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    #: Seconds after which asking again may help; None where it is not known to.
+    retry_after: int | None = None
 
 
 class UnknownRoute(RouteError):
@@ -23,9 +25,12 @@ class ServiceFailed(RouteError):
 
 
 class NotReadyInTime(RouteError):
-    """The request waited for a replica as long as the revision's timeoutSeconds allows."""
+    """The request waited for a replica as long as the revision's timeoutSeconds allows.
 
-    status = HTTPStatus.GATEWAY_TIMEOUT
+    Knative's activator answers 504 then, and nothing of when to come back.
+    """
+
+    retry_after = 5
 
 
 @dataclass(frozen=True, slots=True)

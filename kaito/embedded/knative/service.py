@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import httpx
 import structlog
@@ -19,15 +18,14 @@ from kaito.api.resources import Object
 from kaito.embedded.knative.admission import refusals, unsupported
 from kaito.embedded.knative.cluster import Cluster
 from kaito.embedded.knative.host import Host
+from kaito.embedded.knative.publish import Publisher
 from kaito.embedded.knative.replica import Phase, Replica
 from kaito.embedded.knative.revision import PodFailure, Revision, internal_error
 from kaito.embedded.knative.route import Backend, NotReadyInTime, ServiceFailed, UnknownRoute
 from kaito.embedded.knative.scheduling import Unschedulable
 from kaito.embedded.knative.schema import malformed, without_nulls
-from kaito.embedded.knative.status import Progress, service_status
-from kaito.runtime.kube import Conflict, KubeError
+from kaito.embedded.knative.status import Activity, Progress, Version
 
-MANAGER = "kaito-embedded-knative"
 #: Seconds until a status that could not be written is tried again.
 WRITE_AGAIN = 1.0
 #: Seconds until what failed in a way that nobody foresaw is tried again.
@@ -51,7 +49,7 @@ class LocalService:
         self.uid: str = service["metadata"]["uid"]
         self.namespace: str = service["metadata"]["namespace"]
         self.name: str = service["metadata"]["name"]
-        self._service, self._written = without_nulls(service), service.get("status") or {}
+        self._service, self._publisher = without_nulls(service), Publisher(service, host.kube)
         self._url, self._host, self._cluster, self._client, self._on_change = url, host, cluster, client, on_change
         self._latest: Revision | None = None
         self._routed: Revision | None = None
@@ -140,15 +138,19 @@ class LocalService:
                     return replica, Backend(port, deadline)
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise NotReadyInTime(f"Service {self.name} was not ready within {deadline - begun:g} seconds")
+                    why = self._unplaced.get(revision.name) if revision else None
+                    late = f"Service {self.name} was not ready within {deadline - begun:g} seconds"
+                    raise NotReadyInTime(f"{late}: {why.message}" if why else late)
                 self._lock.wait(left)
         finally:
             self._waiting -= 1
+            self._last_used = time.monotonic()  # who gave up may ask again
 
     def _route_failure(self) -> PodFailure | None:
-        """Why the revision that requests go to cannot take them, if it is known."""
+        """Why the revision that requests go to cannot take them, if it is known. For a Node it is worth waiting."""
         if self._routed:
-            return self._failure_of(self._routed)
+            replica = self._replicas.get(self._routed.name)
+            return replica.state.failure if replica else None
         return self._refusal or (self._failure_of(self._latest) if self._latest else None)
 
     def _failure_of(self, revision: Revision) -> PodFailure | None:
@@ -170,7 +172,7 @@ class LocalService:
             if state != self._state:
                 self._state = state
                 self._on_change(self.namespace, self.name, state)
-            if not self._write(progress):
+            if not self._publisher.publish(progress):
                 pause = min(pause or WRITE_AGAIN, WRITE_AGAIN)
 
     def _look(self, now: float) -> float | None:
@@ -187,7 +189,7 @@ class LocalService:
         self._admit()
         if self._latest and self._latest is not self._routed and self._is_ready(self._latest):
             self._routed, self._last_used = self._latest, now
-        current = {revision.name: revision for revision in (self._routed, self._latest) if revision}
+        current = self._current()
         for name in [name for name in self._replicas if name not in current]:
             self._leave(name, now)
         for name, revision in current.items():
@@ -204,6 +206,9 @@ class LocalService:
                 self._launch(revision)
         self._dismiss(now)
 
+    def _current(self) -> dict[str, Revision]:
+        return {revision.name: revision for revision in (self._routed, self._latest) if revision}
+
     def _admit(self) -> None:
         """Make a new revision of a new template; what is refused leaves the older revision as it is."""
         service, features = self._service, self._cluster.features
@@ -215,10 +220,10 @@ class LocalService:
 
     def _revision_name(self) -> str:
         """Numbered on; after a restart of the platform, the spec that the last status speaks of keeps its number."""
-        last = self._latest.name if self._latest else self._written.get("latestCreatedRevisionName", "")
+        last = self._latest.name if self._latest else self._publisher.status.get("latestCreatedRevisionName", "")
         digits = last.rpartition("-")[2]
         number = int(digits) if digits.isdecimal() else 0
-        known = self._written.get("observedGeneration") == self._service["metadata"].get("generation")
+        known = self._publisher.status.get("observedGeneration") == self._service["metadata"].get("generation")
         same = self._latest is None and number > 0 and known
         return f"{self.name}-{number if same else number + 1:05}"
 
@@ -276,29 +281,25 @@ class LocalService:
             ready=self._routed.name if self._routed else None,
             refusal=self._refusal,
             failure=self._failure_of(self._latest) if self._latest else None,
+            versions=tuple(map(self._version, self._current().values())),
         )
+
+    def _version(self, revision: Revision) -> Version:
+        was_ready = revision is self._routed
+        if self._is_ready(revision):
+            activity = Activity.ACTIVE
+        elif revision.name in self._replicas or revision.name in self._unplaced:
+            activity = Activity.QUEUED if was_ready else Activity.DEPLOYING
+        else:
+            activity = Activity.AT_ZERO
+        return Version(revision, activity, was_ready, self._failure_of(revision))
 
     def _describe(self) -> str:
         failure = self._refusal or (self._failure_of(self._latest) if self._latest else None)
+        if failure in self._unplaced.values():
+            return f"Waiting: {failure}"
         if failure:
             return f"Failed: {failure}"
         if self._latest is not self._routed:
             return "Deploying"
         return "Ready" if self._replicas else "Scaled to zero"
-
-    def _write(self, progress: Progress) -> bool:
-        """Write the status if it says anything new; False when that is to be tried again."""
-        status = service_status(progress, self._written, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-        if status == self._written:
-            return True
-        body = {"apiVersion": self._service["apiVersion"], "kind": self._service["kind"], "status": status}
-        body["metadata"] = {"name": self.name, "namespace": self.namespace, "uid": self.uid}
-        try:
-            self._host.kube.apply(body, manager=MANAGER, subresource="status")
-        except Conflict:
-            return True  # deleted, or made anew under its name: the watch tells
-        except KubeError as error:
-            log.warning("status not written", service=self.name, namespace=self.namespace, error=str(error))
-            return error.status == 404
-        self._written = status
-        return True

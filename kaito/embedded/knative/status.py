@@ -1,11 +1,35 @@
-"""A Service's status, in Knative's words: pure functions of what the runner knows."""
+"""A Service's status and its Revisions, in Knative's words: pure functions of what the runner knows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
-from kaito.api.resources import Object
-from kaito.embedded.knative.revision import PodFailure
+from kaito.api.resources import REVISION, Object
+from kaito.embedded.knative.revision import PodFailure, Revision
+
+#: How a Service's Revisions are found.
+SERVICE_LABEL = "serving.knative.dev/service"
+
+
+class Activity(Enum):
+    """Of a revision: its condition Active, with reason and message."""
+
+    ACTIVE = ("True", "", "")
+    DEPLOYING = ("Unknown", "Deploying", "")
+    #: It has been ready before, and is wanted again.
+    QUEUED = ("Unknown", "Queued", "Requests to the target are being buffered as resources are provisioned.")
+    AT_ZERO = ("False", "NoTraffic", "The target is not receiving traffic.")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A revision that is current, what it does, whether it was ready once, and why it does not run."""
+
+    revision: Revision
+    activity: Activity
+    was_ready: bool
+    failure: PodFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +37,7 @@ class Progress:
     """How far a Service is.
 
     ``refusal``: its newest spec was not admitted; ``failure``: the newest revision does not run;
-    ``ready``: the revision that the route leads to, if there is one.
+    ``ready``: the revision that the route leads to, if there is one; ``versions``: it and the newest.
     """
 
     name: str
@@ -23,6 +47,7 @@ class Progress:
     ready: str | None = None
     refusal: PodFailure | None = None
     failure: PodFailure | None = None
+    versions: tuple[Version, ...] = ()
 
 
 def service_status(progress: Progress, previous: Object, now: str) -> Object:
@@ -45,6 +70,38 @@ def service_status(progress: Progress, previous: Object, now: str) -> Object:
         status["latestReadyRevisionName"] = progress.ready
         status["traffic"] = [{"latestRevision": True, "percent": 100, "revisionName": progress.ready}]
     return status
+
+
+def revision(version: Version, service: Object) -> Object:
+    """The object of a revision; Knative has a Configuration between it and its Service."""
+    of, given = version.revision, version.revision.template.get("metadata") or {}
+    owner = {"apiVersion": service["apiVersion"], "kind": service["kind"], "controller": True}
+    return {
+        "apiVersion": REVISION.api_version,
+        "kind": REVISION.kind,
+        "metadata": {
+            "name": of.name,
+            "namespace": of.namespace,
+            "labels": {**(given.get("labels") or {}), SERVICE_LABEL: of.service},
+            "annotations": given.get("annotations") or {},
+            "ownerReferences": [{**owner, "name": of.service, "uid": service["metadata"]["uid"]}],
+        },
+        "spec": of.spec,
+    }
+
+
+def revision_status(version: Version, previous: Object, now: str) -> Object:
+    """Active, and Ready, which stays True at zero."""
+    failure = version.failure
+    if failure:
+        ready = _condition("False", failure.reason, failure.message)
+    else:
+        ready = _condition("True" if version.was_ready else "Unknown")
+    conditions = {"Active": _condition(*version.activity.value), "Ready": ready}
+    return {
+        "observedGeneration": 1,
+        "conditions": [_timed(kind, said, previous, now) for kind, said in conditions.items()],
+    }
 
 
 def _configurations(progress: Progress) -> Object:

@@ -146,6 +146,11 @@ def _in_force(kube: Kube) -> None:
             "metadata.annotations: kaito.sh/enablelb and kaito.sh/scale-to-zero cannot go together",
         ),
         (
+            workspace(annotations={"kaito.sh/scale-to-zero-node-retention-period": "15 minutes"}),
+            "metadata.annotations: kaito.sh/scale-to-zero-node-retention-period is a duration like 30s, 15m or 1h,"
+            ' not "15 minutes"',
+        ),
+        (
             workspace(annotations={"kaito.sh/scale-to-zero": "yes"}),
             'metadata.annotations: kaito.sh/scale-to-zero is "true" or "false", not "yes"',
         ),

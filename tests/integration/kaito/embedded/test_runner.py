@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, NAMESPACE, NODE, SECRET, Kind, Object
+from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, NAMESPACE, NODE, REVISION, SECRET, Kind, Object
 from kaito.embedded.controlplane import ControlPlane
 from kaito.embedded.knative import FrontProxy, Runner
 from kaito.embedded.manifests import CONFIG
@@ -109,6 +109,12 @@ class Platform:
     def condition(self, name: str, kind: str = "Ready") -> Object:
         found = [c for c in self.status(name).get("conditions", ()) if c["type"] == kind]
         return dict(found[0]) if found else {"status": "Missing"}
+
+    def activity(self, revision: str) -> tuple[str, str]:
+        """The status and the reason of its condition Active."""
+        found = self.kube.get(REVISION, revision, self.namespace) or {}
+        conditions = (found.get("status") or {}).get("conditions", ())
+        return next(((it["status"], it.get("reason", "")) for it in conditions if it["type"] == "Active"), ("", ""))
 
     def ready(self, name: str) -> Object:
         until(lambda: self.condition(name)["status"] == "True")
@@ -236,8 +242,53 @@ def test_scales_to_zero_and_back(platform: Platform) -> None:
     platform.ready("web")
     until(lambda: platform.said[-1] == "web: Scaled to zero")
     assert platform.condition("web")["status"] == "True"
+    assert platform.activity("web-00001") == ("False", "NoTraffic")
     assert platform.env("web")["K_REVISION"] == "web-00001"
     assert platform.said[-1] == "web: Ready"
+    until(lambda: platform.activity("web-00001") == ("True", ""))
+
+
+def test_at_zero_a_request_waits_for_a_node_too(platform: Platform) -> None:
+    name = f"node-{platform.namespace}"
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
+
+    def add_node() -> None:
+        platform.kube.apply(node, manager=MANAGER)
+        platform.make_ready({**node})
+
+    selector = {"kubernetes.io/hostname": name}
+    add_node()
+    platform.apply("web", annotations={"autoscaling.knative.dev/window": "6s"}, nodeSelector=selector, timeoutSeconds=2)
+    platform.ready("web")
+    until(lambda: platform.said[-1] == "web: Scaled to zero")
+    platform.kube.delete(NODE, name)
+    until(lambda: platform.kube.get(NODE, name) is None)
+
+    late = platform.get("web")
+    assert (late.status_code, late.headers["Retry-After"]) == (503, "5")
+    assert late.text == "Service web was not ready within 2 seconds: no nodes available to schedule pods.\n"
+    assert platform.activity("web-00001") == ("Unknown", "Queued")
+    assert "no nodes available" in platform.failed("web")["message"]
+
+    add_node()  # who gave up may ask again: the pod starts without that
+    until(lambda: platform.activity("web-00001") == ("True", ""))
+    assert platform.get("web").status_code == 200
+    platform.kube.delete(NODE, name)
+
+
+def test_of_its_revisions_those_are_there_that_requests_may_reach(platform: Platform) -> None:
+    platform.apply("web")
+    platform.ready("web")
+    platform.apply("web", env=[{"name": "A", "value": "1"}])
+    until(lambda: platform.status("web").get("latestReadyRevisionName") == "web-00002")
+
+    def there() -> list[str]:
+        found = platform.kube.list(REVISION, platform.namespace, {"serving.knative.dev/service": "web"}).items
+        return [it["metadata"]["name"] for it in found]
+
+    until(lambda: there() == ["web-00002"])
+    platform.kube.delete(KNATIVE_SERVICE, "web", platform.namespace)
+    until(lambda: there() == [])
 
 
 def test_requests_wait_their_turn(platform: Platform) -> None:
@@ -254,7 +305,8 @@ def test_requests_wait_for_readiness_and_not_for_ever(platform: Platform) -> Non
     platform.apply("web", readinessProbe={"exec": {"command": ["false"]}}, timeoutSeconds=1)
     until(lambda: platform.condition("web")["status"] == "Unknown")
     answer = platform.get("web")
-    assert (answer.status_code, answer.text) == (504, "Service web was not ready within 1 seconds.\n")
+    assert (answer.status_code, answer.text) == (503, "Service web was not ready within 1 seconds.\n")
+    assert answer.headers["Retry-After"] == "5"
 
 
 def test_volumes_and_variables(platform: Platform, tmp_path: Path) -> None:

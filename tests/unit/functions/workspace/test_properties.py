@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from datetime import timedelta
 
 import hypothesis.strategies as st
 from hypothesis import Phase
@@ -13,19 +14,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from functions.workspace.nodes import claim_name
 from functions.workspace.observed import Observed
 from functions.workspace.settings import Settings
-from kaito.api.conditions import conditions_of
+from kaito.api.conditions import conditions_of, parse_time, rfc3339
 from kaito.api.meta import Condition
 from kaito.api.resources import (
     CONTROLLER_REVISION,
     KNATIVE_SERVICE,
     MACHINE,
     NODE,
+    REVISION,
     SERVICE,
     STATEFUL_SET,
     WORKSPACE,
     Object,
 )
-from kaito.runtime.plan import Apply, Plan
+from kaito.runtime.plan import Apply, Delete, Plan
 from tests.unit.functions.workspace.cluster import Cluster
 
 SKU = "Standard_NC6s_v3"
@@ -43,7 +45,7 @@ CARRIERS = (KNATIVE_SERVICE, STATEFUL_SET)
 
 
 class Histories(RuleBasedStateMachine):
-    """A user, a provisioner, nodes, Knative and strangers, each doing what they may do at any time."""
+    """A user, a provisioner, nodes, Knative, askers and strangers, each doing what they may do at any time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,11 +54,15 @@ class Histories(RuleBasedStateMachine):
         self.old: dict[str, Observed] = {}
         self.slots: dict[str, int] = {}  # of every Workspace that ever was, by uid
 
-    @initialize(name=names, count=counts, settled=st.booleans())
-    def first(self, name: str, count: int, settled: bool) -> None:
+    @initialize(name=names, count=counts, settled=st.booleans(), left_alone=st.sampled_from([None, 1, 20]))
+    def first(self, name: str, count: int, settled: bool, left_alone: int | None) -> None:
         self.create(name, count)
+        if left_alone is not None and count == 1:
+            self.user_annotates(name, "true", "False")
         if settled:
             self._settles(name)
+        if left_alone is not None:
+            self.nobody_asks_for_a_model(0, left_alone)
 
     # The user.
 
@@ -112,7 +118,10 @@ class Histories(RuleBasedStateMachine):
     def the_function_runs_where_it_hears(self) -> None:
         if self.hears:
             for name in NAMES:
-                self.cluster.reconcile("default", name)
+                seen = self.cluster.observe("default", name)
+                plan = self.cluster.reconcile("default", name, seen=seen)
+                if any(isinstance(it, Delete) and it.kind == MACHINE for it in plan.effects):
+                    assert seen.workspace is None or _going(seen.workspace) or self._is_left_alone(seen)
                 self._does_not_lie(name)
 
     @rule(hears=st.booleans())
@@ -170,6 +179,17 @@ class Histories(RuleBasedStateMachine):
         if (carrier := _pick(self._carriers(), pick)) is not None:
             self._report(carrier, status)
 
+    @rule(pick=picks, minutes=st.sampled_from([1, 20]))
+    def nobody_asks_for_a_model(self, pick: int, minutes: int) -> None:
+        if (revision := _pick(self.cluster.every(REVISION), pick)) is not None:
+            self._activate(revision, "False")
+            self.cluster.now += timedelta(minutes=minutes)
+
+    @rule(pick=picks, active=st.sampled_from(["Unknown", "True"]))
+    def somebody_asks_for_it(self, pick: int, active: str) -> None:
+        if (revision := _pick(self.cluster.every(REVISION), pick)) is not None:
+            self._activate(revision, active)
+
     # Strangers.
 
     @rule(pick=picks)
@@ -211,7 +231,11 @@ class Histories(RuleBasedStateMachine):
                 assert services == self._services(name)
                 said = self._said(name)
                 assert said["WorkspaceReady"].status == "True", said
-                assert self._plan(name) == Plan(), "a second look at what is settled writes nothing"
+                assert not self._plan(name).effects, "a second look at what is settled writes nothing"
+                self.cluster.now += timedelta(hours=1)  # in which a model at zero gives back its nodes
+                self._settles(name)
+                assert self._said(name)["WorkspaceReady"].status == "True"
+                assert self._plan(name) == Plan()
                 (carrier,) = self._carriers(name)
                 self._is_what_was_asked_for(name, carrier)
                 assert carrier["spec"]["template"]["spec"]["containers"][0]["image"] == Settings().serving_image
@@ -253,7 +277,11 @@ class Histories(RuleBasedStateMachine):
         if obj is None or _going(obj):
             return
         said = self._said(name)
-        if said["ResourceReady"].status == "True":
+        if said["ResourceReady"].reason == "Released":
+            assert self._is_left_alone(observed)
+            assert all(_going(claim) for claim in observed.claims)
+            assert "workerNodes" not in obj["status"]
+        elif said["ResourceReady"].status == "True":
             assert len(obj["status"]["workerNodes"]) == obj["resource"]["count"]
             for worker in obj["status"]["workerNodes"]:
                 node = self.cluster.get(NODE, worker)
@@ -267,6 +295,7 @@ class Histories(RuleBasedStateMachine):
             else:
                 assert conditions_of(carrier)["Ready"].status == "True"
             assert carrier["status"]["observedGeneration"] == carrier["metadata"]["generation"]
+            assert said["InferenceReady"].reason != "ScaledToZero" or self._is_left_alone(observed, minutes=0)
         parts = [it for kind, it in said.items() if kind not in ("WorkspaceReady", "WorkspaceSucceeded")]
         assert (said["WorkspaceReady"].status == "True") == all(part.status == "True" for part in parts)
         for condition in said.values():
@@ -282,6 +311,13 @@ class Histories(RuleBasedStateMachine):
         now = self._plan(name)
         if not any(isinstance(effect, Apply) and effect.subresource == "status" for effect in now.effects):
             assert {kind: _gist(it) for kind, it in said.items()} == {kind: _gist(it) for kind, it in decided.items()}
+
+    def _is_left_alone(self, observed: Observed, minutes: int = 15) -> bool:
+        """Is its model at zero, and has it been for so long?"""
+        assert observed.routed is not None
+        active = conditions_of(observed.routed)["Active"]
+        since = parse_time(active.last_transition_time)
+        return active.status == "False" and since + timedelta(minutes=minutes) <= self.cluster.now
 
     def _plan(self, name: str) -> Plan:
         return self.cluster.decide(self.cluster.observe("default", name))
@@ -347,10 +383,25 @@ class Histories(RuleBasedStateMachine):
         if carrier["kind"] == STATEFUL_SET.kind:
             wanted: Object = {**current, "readyReplicas": carrier["spec"]["replicas"] if status == "True" else 0}
         else:
+            meta = carrier["metadata"]
+            revision = f"{meta['name']}-{meta['generation']:05}"
+            if self.cluster.get(REVISION, revision, "default") is None:
+                owner = {"uid": meta["uid"], "controller": True}
+                metadata = {"name": revision, "namespace": "default", "ownerReferences": [owner]}
+                made = {"apiVersion": REVISION.api_version, "kind": REVISION.kind, "metadata": metadata}
+                self._activate(self.cluster.create(made), "Unknown")
             condition = {"type": "Ready", "status": status, "reason": "R", "message": "m"}
-            wanted = {**current, "conditions": [condition], "url": "http://host"}
+            wanted = {**current, "conditions": [condition], "url": "http://host", "latestCreatedRevisionName": revision}
+            if status == "True":
+                wanted["latestReadyRevisionName"] = revision
         if carrier.get("status") != wanted:
             self.cluster.change(carrier, status=wanted)
+
+    def _activate(self, revision: Object, active: str) -> None:
+        before = conditions_of(revision).get("Active")
+        if before is None or before.status != active:
+            condition = {"type": "Active", "status": active, "lastTransitionTime": rfc3339(self.cluster.now)}
+            self.cluster.change(revision, status={"conditions": [condition]})
 
 
 def _node(name: str, labels: dict[str, str]) -> Object:

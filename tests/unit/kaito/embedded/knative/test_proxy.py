@@ -189,13 +189,16 @@ def test_a_response_cut_off_is_seen_as_such(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "status"),
-    [(ServiceFailed("ExitCode1: no memory"), 503), (NotReadyInTime("not ready within 300 seconds"), 504)],
+    ("refusal", "come_back"),
+    [(ServiceFailed("ExitCode1: no memory"), None), (NotReadyInTime("not ready within 300 seconds"), "5")],
 )
-def test_a_refusal_is_a_sentence(client: httpx.Client, routes: Routes, refusal: RouteError, status: int) -> None:
+def test_a_refusal_is_a_sentence(
+    client: httpx.Client, routes: Routes, refusal: RouteError, come_back: str | None
+) -> None:
     routes.refusal = refusal
     answer = client.get("/echo")
-    assert (answer.status_code, answer.text) == (status, f"{refusal}.\n")
+    assert (answer.status_code, answer.text) == (503, f"{refusal}.\n")
+    assert answer.headers.get("Retry-After") == come_back
 
 
 def test_a_process_that_is_gone(client: httpx.Client, routes: Routes) -> None:

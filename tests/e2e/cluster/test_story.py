@@ -111,6 +111,23 @@ def test_a_model_at_zero_comes_back_for_a_request(user: User, pods: Pods, stages
     assert "Paris" in answer.json()["Result"]
 
 
+def test_at_zero_it_gives_its_node_back_until_a_request_comes(user: User, pods: Pods, stages: dict[str, float]) -> None:
+    user.kubectl("annotate", "workspace", NAME, "kaito.sh/scale-to-zero-node-retention-period=5s")
+    until(lambda: user.says(NAME)["ResourceReady"] == ("True", "Released"), TO_ZERO_SECONDS, "its node's release")
+    until(lambda: "apps" not in user.node()["metadata"]["labels"], 60, "the node for others")
+    assert not user.kube.list(MACHINE).items
+    assert user.is_true(NAME, "WorkspaceReady")
+    until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")
+
+    began = time.monotonic()
+    answer = user.chat(NAME, QUESTION)
+    stages["answer_from_no_node"] = time.monotonic() - began
+    assert answer.status_code == 200, answer.text
+    assert "Paris" in answer.json()["Result"]
+    until(lambda: user.says(NAME)["ResourceReady"] == ("True", "NodesReady"), 60, "what the status says of it")
+    user.kubectl("annotate", "workspace", NAME, "kaito.sh/scale-to-zero-node-retention-period-")
+
+
 def test_a_new_serving_image_replaces_the_old_one_under_requests(user: User, pods: Pods) -> None:
     """As by an upgrade of KAITO: the new revision gets requests when it is ready, and none is lost on the way."""
     tag = f"dev.local/kaito/serving:upgrade-{time.time_ns()}"

@@ -51,6 +51,7 @@ class LocalService:
         self.name: str = service["metadata"]["name"]
         self._service, self._publisher = without_nulls(service), Publisher(service, host.kube)
         self._url, self._host, self._cluster, self._client, self._on_change = url, host, cluster, client, on_change
+        self._admitted: int | None = None  # the generation
         self._latest: Revision | None = None
         self._routed: Revision | None = None
         self._refusal: PodFailure | None = None
@@ -115,12 +116,12 @@ class LocalService:
                 replica.in_flight -= 1
                 self._last_used = time.monotonic()
                 self._lock.notify_all()
-            self.wake()
+            if replica in self._leaving:
+                self.wake()
 
     def _await_replica(self) -> tuple[Replica, Backend]:
-        begun = time.monotonic()
+        begun, asked = time.monotonic(), False
         self._waiting += 1
-        self.wake()
         try:
             while True:
                 if self._ended:
@@ -136,6 +137,9 @@ class LocalService:
                     and replica.in_flight < (replica.revision.concurrency or replica.in_flight + 1)
                 ):
                     return replica, Backend(port, deadline)
+                if not asked:
+                    asked = True
+                    self.wake()
                 left = deadline - time.monotonic()
                 if left <= 0:
                     why = self._unplaced.get(revision.name) if revision else None
@@ -211,12 +215,16 @@ class LocalService:
 
     def _admit(self) -> None:
         """Make a new revision of a new template; what is refused leaves the older revision as it is."""
+        generation = self._service["metadata"].get("generation")
+        if generation == self._admitted:
+            return
         service, features = self._service, self._cluster.features
         problems = malformed(service) or refusals(service, features) or unsupported(service)
         self._refusal = PodFailure("AdmissionRefused", f"{'; '.join(problems)}.") if problems else None
         template = self._service["spec"].get("template")
         if not problems and (self._latest is None or template != self._latest.template):
             self._latest = Revision(self.namespace, self.name, self._revision_name(), template)
+        self._admitted = generation
 
     def _revision_name(self) -> str:
         """Numbered on; after a restart of the platform, the spec that the last status speaks of keeps its number."""
@@ -267,8 +275,11 @@ class LocalService:
     def _next_look(self, now: float) -> float | None:
         """Seconds until time alone changes something: a Service becomes idle, a leaving replica's grace ends."""
         times = list(self._leaving.values())
-        if self._routed and self._routed.name in self._replicas and not self._routed.min_scale:
-            times.append(self._last_used + self._routed.idle_limit)
+        if (revision := self._routed) and not revision.min_scale:
+            replica = self._replicas.get(revision.name)
+            busy = self._waiting or (replica and replica.in_flight)
+            if replica or revision.name in self._unplaced:
+                times.append((now if busy else self._last_used) + revision.idle_limit)
         future = [moment - now for moment in times if moment > now]
         return min(future) + 0.01 if future else None
 

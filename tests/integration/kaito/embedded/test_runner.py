@@ -269,6 +269,8 @@ def test_at_zero_a_request_waits_for_a_node_too(platform: Platform) -> None:
     assert late.text == "Service web was not ready within 2 seconds: no nodes available to schedule pods.\n"
     assert platform.activity("web-00001") == ("Unknown", "Queued")
     assert "no nodes available" in platform.failed("web")["message"]
+    until(lambda: platform.activity("web-00001") == ("False", "NoTraffic"))
+    assert platform.get("web").status_code == 503
 
     add_node()  # who gave up may ask again: the pod starts without that
     until(lambda: platform.activity("web-00001") == ("True", ""))

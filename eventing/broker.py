@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import flask
+import httpx
 import structlog
 from pydantic import Field
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from eventing import delivery, filters
-from eventing.delivery import Address, Resolve
+from eventing.delivery import Mounts, Resolve
 from eventing.dispatch import Dispatcher, NoObserver, Observer, Route, UnknownBroker
 from eventing.manifest import ManifestError, Refused, Spec, label, read, sift
 from eventing.message import TTL, Message, accept
@@ -46,16 +47,27 @@ class TriggerSpec(Spec):
 class Broker:
     """All Brokers of the platform behind one ingress, ``POST /NAMESPACE/NAME``.
 
-    ``resolve`` finds the address of a Trigger's subscriber, at each attempt anew.
+    ``resolve`` finds the address of a Trigger's subscriber, at each attempt anew. ``mounts`` lead to what is in this
+    process; the attribute of that name has the ingress too.
     """
 
-    def __init__(self, resolve: Resolve, observer: Observer | None = None, *, workers: int = 256) -> None:
+    def __init__(
+        self,
+        resolve: Resolve,
+        observer: Observer | None = None,
+        *,
+        workers: int = 256,
+        mounts: Mounts | None = None,
+    ) -> None:
         self._resolve, self._observer, self._workers = resolve, observer or NoObserver(), workers
-        self._client = delivery.client()
+        self._client = delivery.client(mounts)
         self._lock = threading.Lock()
         self._brokers: frozenset[tuple[str, str]] = frozenset()
         self._dispatchers: dict[str, tuple[object, Dispatcher]] = {}
-        self._server = make_server("127.0.0.1", 0, _ingress(self), threaded=True, request_handler=_QuietHandler)
+        ingress = _ingress(self)
+        self._server = make_server("127.0.0.1", 0, ingress, threaded=True, request_handler=_QuietHandler)
+        self._url = f"http://127.0.0.1:{self._server.server_port}"
+        self.mounts: Mounts = {**(mounts or {}), self._url: httpx.WSGITransport(ingress)}
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="broker ingress", daemon=True
         )
@@ -78,9 +90,9 @@ class Broker:
             dispatcher.stop()
         self._client.close()
 
-    def address(self, namespace: str, name: str) -> Address:
+    def address(self, namespace: str, name: str) -> str:
         """Where sources send events for that Broker."""
-        return Address(f"http://127.0.0.1:{self._server.server_port}/{namespace}/{name}")
+        return f"{self._url}/{namespace}/{name}"
 
     def configure(self, brokers: Sequence[Mapping[str, Any]], triggers: Sequence[Mapping[str, Any]]) -> Refused:
         """Serve exactly these manifests from now on, but for the bad ones: those are returned.

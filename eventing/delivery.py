@@ -30,16 +30,10 @@ class Unresolved(Exception):
     """A destination has no address now; the text says what is missing. Each attempt asks again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to send: a URL, and the Host header where a shared front proxy tells services apart by it."""
-
-    url: str
-    host: str | None = None
-
-
-#: A manifest's destination (``ref`` or ``uri``) in a namespace, to an Address; raises Unresolved.
-Resolve = Callable[[Mapping[str, Any], str], Address]
+#: A manifest's destination (``ref`` or ``uri``) in a namespace, to a URL; raises Unresolved.
+Resolve = Callable[[Mapping[str, Any], str], str]
+#: By a pattern of URLs, as httpx's clients take them: how to reach what is in this very process.
+Mounts = Mapping[str, httpx.BaseTransport]
 
 
 def _retried_by_brokers(status: int) -> bool:
@@ -153,7 +147,7 @@ class Sender:
     def send(
         self,
         content: tuple[Mapping[str, str], bytes],
-        find: Callable[[], Address],
+        find: Callable[[], str],
         policy: Policy,
         *,
         wants_reply: bool = False,
@@ -175,17 +169,15 @@ class Sender:
         self,
         number: int,
         content: tuple[Mapping[str, str], bytes],
-        find: Callable[[], Address],
+        find: Callable[[], str],
         timeout: float | None,
         wants_reply: bool,
     ) -> Attempt:
         started, url = time.monotonic(), ""
         headers, body = content
         try:
-            address = find()
-            url = address.url
-            host = {"host": address.host} if address.host else {}
-            response = self._client.post(url, headers={**headers, **host}, content=body, timeout=timeout)
+            url = find()
+            response = self._client.post(url, headers=headers, content=body, timeout=timeout)
         except (Unresolved, httpx.HTTPError, httpx.InvalidURL) as error:
             return Attempt(number, 0, time.monotonic() - started, str(error) or type(error).__name__, url)
         except Exception as error:  # noqa: BLE001 - the boundary: what sends must live on, and the event may be buried
@@ -201,9 +193,10 @@ class Sender:
         return Attempt(number, response.status_code, seconds, "", url, response.content, reply)
 
 
-def client() -> httpx.Client:
+def client(mounts: Mounts | None = None) -> httpx.Client:
     """An HTTP client for in-cluster traffic: no proxy of the environment, no redirects."""
-    return httpx.Client(trust_env=False, limits=httpx.Limits(max_connections=None, max_keepalive_connections=20))
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+    return httpx.Client(trust_env=False, limits=limits, mounts=mounts)
 
 
 def _reply(response: httpx.Response) -> Event | None:

@@ -19,7 +19,7 @@ from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 from pydantic import Field
 
 from eventing import delivery
-from eventing.delivery import SOURCE_POLICY, Resolve, Sender
+from eventing.delivery import SOURCE_POLICY, Mounts, Resolve, Sender
 from eventing.manifest import ManifestError, Refused, Spec, label, read, sift
 from kaito.runtime import events
 from kaito.runtime.events import Event
@@ -60,9 +60,9 @@ class PingSourceSpec(Spec):
 class PingSources:
     """Runs PingSource manifests, a thread each."""
 
-    def __init__(self, resolve: Resolve, clock: Clock | None = None) -> None:
+    def __init__(self, resolve: Resolve, clock: Clock | None = None, mounts: Mounts | None = None) -> None:
         self._resolve, self._clock = resolve, clock or SystemClock()
-        self._client = delivery.client()
+        self._client = delivery.client(mounts)
         self._running: dict[tuple[str, str], _Pinger] = {}
 
     def set_sources(self, manifests: Sequence[Mapping[str, Any]]) -> Refused:

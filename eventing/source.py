@@ -19,7 +19,7 @@ import structlog
 from pydantic import Field
 
 from eventing import delivery
-from eventing.delivery import SOURCE_POLICY, Address, Resolve, Sender
+from eventing.delivery import SOURCE_POLICY, Mounts, Resolve, Sender
 from eventing.inventory import Change, Inventory
 from eventing.manifest import ManifestError, Spec, label, read
 from kaito.api.resources import Kind, Object
@@ -80,9 +80,11 @@ class ApiServerSourceSpec(Spec):
 class ApiServerSource:
     """Runs one ApiServerSource manifest, a thread a kind. Raises ManifestError for what it cannot honour."""
 
-    def __init__(self, manifest: Mapping[str, Any], cluster: Cluster, resolve: Resolve) -> None:
+    def __init__(
+        self, manifest: Mapping[str, Any], cluster: Cluster, resolve: Resolve, mounts: Mounts | None = None
+    ) -> None:
         spec, namespace = _spec(manifest), _namespace(manifest)
-        self._client = delivery.client()
+        self._client = delivery.client(mounts)
         self._stopping = threading.Event()
         self._reflectors = [
             _Reflector(
@@ -161,7 +163,7 @@ class _Outlet:
                 reason=attempt.reason,
             )
 
-    def _sink(self) -> Address:
+    def _sink(self) -> str:
         return self._resolve(self._spec.sink, self._namespace)
 
 

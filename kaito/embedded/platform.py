@@ -103,7 +103,7 @@ class Platform:
         if problems := wait_running(runner.acquire, functions, _FUNCTIONS_SECONDS):
             said = "; ".join(f"function {name} is not ready: {problem}" for name, problem in sorted(problems.items()))
             raise PlatformError(f"after {_FUNCTIONS_SECONDS:.0f} s, {said}; the logs are in {self.directory / 'logs'}")
-        wiring = Wiring(self.kube, self._kube_as, proxy.port, self._observer)
+        wiring = Wiring(self.kube, self._kube_as, runner.acquire, self._observer)
         wiring.start()
         stack.callback(wiring.stop)
 

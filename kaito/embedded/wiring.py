@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from eventing.broker import Broker
-from eventing.delivery import Address, Unresolved
+from eventing.delivery import Unresolved
 from eventing.dispatch import Observer
 from eventing.manifest import ManifestError, Refused, label, sift
 from eventing.ping import PingSources
@@ -24,6 +24,7 @@ from kaito.api.resources import API_SERVER_SOURCE, BROKER, KNATIVE_SERVICE, PING
 from kaito.api.status import identity
 from kaito.embedded.knative.follow import Follower
 from kaito.embedded.knative.publish import MANAGER
+from kaito.embedded.knative.transport import CLUSTER_LOCAL, Acquire, ServiceTransport
 from kaito.runtime.kube import Kube, KubeError
 
 _KINDS: Final = (BROKER, TRIGGER, PING_SOURCE, API_SERVER_SOURCE)
@@ -31,12 +32,16 @@ log = structlog.get_logger()
 
 
 class Wiring:
-    """From ``start`` to ``stop``. ``kube_as(user)`` connects with the rights of a source's service account."""
+    """From ``start`` to ``stop``. ``kube_as(user)`` connects with the rights of a source's service account.
 
-    def __init__(self, kube: Kube, kube_as: Callable[[str], Kube], route_port: int, observer: Observer) -> None:
-        self._kube, self._kube_as, self._route_port = kube, kube_as, route_port
-        self._broker = Broker(self.resolve, observer)
-        self._pings = PingSources(self.resolve)
+    Events for Knative Services go by ``acquire`` to their processes, with no proxy between.
+    """
+
+    def __init__(self, kube: Kube, kube_as: Callable[[str], Kube], acquire: Acquire, observer: Observer) -> None:
+        self._kube, self._kube_as = kube, kube_as
+        self._services = ServiceTransport(acquire)
+        self._broker = Broker(self.resolve, observer, mounts={f"http://*{CLUSTER_LOCAL}": self._services})
+        self._pings = PingSources(self.resolve, mounts=self._broker.mounts)
         self._sources: dict[tuple[str, str], tuple[Object, ApiServerSource]] = {}
         self._said: dict[str, Condition | None] = {}
         self._found: dict[Kind, dict[tuple[str, str], Object]] = {}
@@ -56,6 +61,7 @@ class Wiring:
             source.stop()
         self._pings.stop()
         self._broker.stop()
+        self._services.end()
 
     def _follower(self, kind: Kind) -> Follower:
         def on_list(objects: tuple[Object, ...]) -> None:
@@ -98,7 +104,7 @@ class Wiring:
         return refused
 
     def _source(self, manifest: Mapping[str, Any]) -> ApiServerSource:
-        return ApiServerSource(manifest, self._kube_as(user(manifest)), self.resolve)
+        return ApiServerSource(manifest, self._kube_as(user(manifest)), self.resolve, self._broker.mounts)
 
     def _say(self, obj: Object, problem: ManifestError | None) -> Condition | None:
         """Write the Ready condition if it is another than the last time; None where that is to be tried again."""
@@ -122,12 +128,12 @@ class Wiring:
             return None
         return ready
 
-    def resolve(self, destination: Mapping[str, Any], namespace: str) -> Address:
+    def resolve(self, destination: Mapping[str, Any], namespace: str) -> str:
         """A ``ref`` to a Broker or a Knative Service, or a ``uri``."""
         reference = destination.get("ref")
         if reference is None:
             if "uri" in destination:
-                return Address(str(destination["uri"]))
+                return str(destination["uri"])
             raise Unresolved(f"a destination needs ref or uri, not {', '.join(destination) or 'nothing'}")
         if not isinstance(reference, Mapping) or not (reference.get("kind") and reference.get("name")):
             raise Unresolved("a destination's ref needs kind and name")
@@ -136,7 +142,7 @@ class Wiring:
         if kind == BROKER:
             return self._broker.address(namespace, name)
         if kind == KNATIVE_SERVICE:
-            return Address(f"http://127.0.0.1:{self._route_port}/", f"{name}.{namespace}.localhost")
+            return f"http://{name}.{namespace}{CLUSTER_LOCAL}/"
         raise Unresolved(
             f"{kind.kind} {kind.api_version} cannot be a destination here: use a Broker or a Knative Service"
         )

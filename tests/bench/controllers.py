@@ -275,6 +275,13 @@ def phase(measured: Measured, audit: Path, title: str, n: int) -> Iterator[dict[
     print(f"  CPU seconds: {', '.join(f'{name} {seconds:.1f}' for name, seconds in sorted(result['cpu'].items()))}")
 
 
+def _ages(kube: Kube, kind: Kind, began: float) -> list[float]:
+    """When the Workspaces' objects of that kind were made, in seconds since then, to the second."""
+    found = (it["metadata"] for it in kube.list(kind).items)
+    ours = [it for it in found if kind == WORKSPACE or "kaito.sh/workspace" in it.get("labels", {})]
+    return sorted(datetime.fromisoformat(it["creationTimestamp"]).timestamp() - began for it in ours)
+
+
 def _measure(
     n: int,
     boot_seconds: float,
@@ -288,7 +295,7 @@ def _measure(
     names, audit = [f"w{number}" for number in range(n)], directory / AUDIT_LOG
     limit = boot_seconds + pod_seconds + 60 + n
     with phase(measured, audit, f"{n} Workspaces at once", n) as up:
-        start = time.monotonic()
+        start, began = time.monotonic(), time.time()
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda name: kube.create(workspace(name)), names))
         until(lambda: len(watching.ready) == n, limit)
@@ -296,6 +303,9 @@ def _measure(
         memory = measured.memory()
     half, settled = times[(n - 1) // 2] - start, times[-1] - start
     print(f"  half settled after {half:.1f} s, all after {settled:.1f} s (floor {boot_seconds + pod_seconds:.0f} s)")
+    made = {kind.kind: _ages(kube, kind, began) for kind in (WORKSPACE, MACHINE, NODE, KNATIVE_SERVICE)}
+    told = (f"{kind} {ages[0]:.0f} to {ages[-1]:.0f}" for kind, ages in made.items())
+    print(f"  made, in seconds: {', '.join(told)}")
     print(f"  MB: {', '.join(f'{name} {size}' for name, size in sorted(memory.items()))}")
 
     with phase(measured, audit, f"idle for {idle_seconds:.0f} s", 1) as idle:

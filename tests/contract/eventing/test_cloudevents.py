@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from eventing.broker import Broker
-from eventing.delivery import Address
 from eventing.source import ApiServerSource
 from kaito.runtime.events import parse
 from kaito.runtime.kube import WatchEvent
@@ -77,7 +76,7 @@ def told(request: pytest.FixtureRequest) -> tuple[list[Received], list[Received]
         },
     }
     with Receiver() as receiver:
-        source = ApiServerSource(manifest, cluster, lambda sink, namespace: Address(receiver.url))
+        source = ApiServerSource(manifest, cluster, lambda sink, namespace: receiver.url)
         source.start()
         received = receiver.wait(len(expected))
         source.stop()
@@ -119,8 +118,8 @@ def test_captured_events_are_read_without_loss(directory: str) -> None:
 class Resolve:
     url: str
 
-    def __call__(self, destination: Any, namespace: str) -> Address:
-        return Address(self.url)
+    def __call__(self, destination: Any, namespace: str) -> str:
+        return self.url
 
 
 @pytest.mark.parametrize("expected", captures("via-broker"), ids=lambda one: one.headers["ce-name"])
@@ -137,7 +136,7 @@ def test_a_subscriber_of_our_broker_gets_what_one_of_knatives_got(expected: Rece
         broker = Broker(Resolve(receiver.url))
         broker.configure([broker_manifest], [trigger])
         broker.start()
-        answer = httpx.post(broker.address("default", "default").url, headers=sent, content=expected.body)
+        answer = httpx.post(broker.address("default", "default"), headers=sent, content=expected.body)
         (received,) = receiver.wait(1)
         broker.stop()
     assert answer.status_code == 202

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from eventing.broker import Broker
-from eventing.delivery import Address, Attempt, Unresolved
+from eventing.delivery import Attempt, Unresolved
 from eventing.message import Message
 from kaito.runtime.events import Event, new, to_binary
 from tests.receiver import Answer, Received, Receiver
@@ -68,13 +68,13 @@ class Platform:
     def post(self, content: tuple[dict[str, str], bytes], path: str = "ns/default") -> httpx.Response:
         namespace, _, name = path.partition("/")
         headers, body = content
-        return self.http.post(self.broker.address(namespace, name).url, headers=headers, content=body)
+        return self.http.post(self.broker.address(namespace, name), headers=headers, content=body)
 
-    def _resolve(self, destination: Mapping[str, Any], namespace: str) -> Address:
+    def _resolve(self, destination: Mapping[str, Any], namespace: str) -> str:
         name = destination["ref"]["name"]
         if name not in self.receivers:
             raise Unresolved(f"Service {namespace}/{name} has no address")
-        return Address(self.receivers[name].url)
+        return self.receivers[name].url
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def platform() -> Iterator[Platform]:
         (lambda p: p.post(({}, b"hello")), 400),
         (lambda p: p.post(event(knativebrokerttl="1")), 400),
         (lambda p: p.post(({"content-type": "application/cloudevents+json"}, b"[]")), 400),
-        (lambda p: p.http.get(p.broker.address("ns", "default").url), 405),
-        (lambda p: p.http.options(p.broker.address("ns", "default").url), 200),
+        (lambda p: p.http.get(p.broker.address("ns", "default")), 405),
+        (lambda p: p.http.options(p.broker.address("ns", "default")), 200),
     ],
 )
 def test_ingress(platform: Platform, send: Callable[[Platform], httpx.Response], status: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eventing import delivery
-from eventing.delivery import Address, Attempt, Delivery, Policy
+from eventing.delivery import Attempt, Delivery, Policy
 from eventing.dispatch import Dispatcher, NoObserver, Route
 from eventing.message import Message
 from kaito.runtime.events import Event
@@ -41,8 +41,8 @@ class Blind(NoObserver):
 def test_an_event_that_cannot_be_sent_does_not_stop_the_next(bad: Message, observer: NoObserver) -> None:
     with Receiver() as receiver:
 
-        def resolve(destination: Mapping[str, Any], namespace: str) -> Address:
-            return Address(receiver.url)
+        def resolve(destination: Mapping[str, Any], namespace: str) -> str:
+            return receiver.url
 
         route = Route("ns", "t", ("ns", "default"), lambda _: True, {}, Delivery(Policy()))
         client = delivery.client()

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from eventing.delivery import Address
 from eventing.manifest import ManifestError
 from eventing.ping import PingSources, check, due
 from tests.receiver import Receiver
@@ -83,7 +82,7 @@ def test_a_bad_schedule_is_refused(schedule: str) -> None:
 )
 def test_a_bad_manifest_is_refused_by_name_and_the_others_run(spec: dict[str, Any], field: str) -> None:
     with Receiver() as receiver:
-        sources = PingSources(lambda destination, namespace: Address(receiver.url), FastClock(ticks=1))
+        sources = PingSources(lambda destination, namespace: receiver.url, FastClock(ticks=1))
         refused = sources.set_sources([ping("bad", **spec), ping("good")])
         received = receiver.wait(1)
         sources.stop()
@@ -93,7 +92,7 @@ def test_a_bad_manifest_is_refused_by_name_and_the_others_run(spec: dict[str, An
 
 def test_events() -> None:
     with Receiver() as receiver:
-        sources = PingSources(lambda destination, namespace: Address(receiver.url), FastClock(ticks=3))
+        sources = PingSources(lambda destination, namespace: receiver.url, FastClock(ticks=3))
         sources.set_sources([ping(contentType="application/json", data='{ "slow": true }')])
         received = receiver.wait(3)
         sources.stop()
@@ -114,7 +113,7 @@ def test_events() -> None:
 
 def test_sources_come_and_go_at_run_time() -> None:
     with Receiver() as receiver:
-        sources = PingSources(lambda destination, namespace: Address(receiver.url))
+        sources = PingSources(lambda destination, namespace: receiver.url)
         sources.set_sources([ping("never", schedule="0 0 29 2 *")])
         sources.set_sources([ping("often", schedule="* * * * * *")])
         received = receiver.wait(1)

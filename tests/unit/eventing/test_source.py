@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eventing.delivery import Address, Unresolved
+from eventing.delivery import Unresolved
 from eventing.manifest import ManifestError
 from eventing.source import ApiServerSource, user
 from kaito.runtime.kube import Gone, KubeError, Unavailable, WatchEvent
@@ -46,7 +46,7 @@ def run(
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str, str | None, str]]]:
     """What a source tells of this script, and what it asked of the API server up to then."""
     cluster = ScriptedCluster(SERVER, lists, watches)
-    running = ApiServerSource(manifest or source(), cluster, lambda sink, namespace: Address(receiver.url))
+    running = ApiServerSource(manifest or source(), cluster, lambda sink, namespace: receiver.url)
     with receiver:
         running.start()
         received = receiver.wait(count)
@@ -128,7 +128,7 @@ def test_resources_selectors_and_namespaces() -> None:
 
 
 def test_stop_is_prompt_while_a_send_waits() -> None:
-    def nowhere(sink: Any, namespace: str) -> Address:
+    def nowhere(sink: Any, namespace: str) -> str:
         asked.set()
         raise Unresolved("no broker yet")
 
@@ -160,7 +160,7 @@ def test_stop_is_prompt_while_a_send_waits() -> None:
 )
 def test_what_cannot_be_honoured_is_refused_by_name(spec: dict[str, Any], field: str) -> None:
     with pytest.raises(ManifestError) as refused:
-        ApiServerSource(source(**spec), ScriptedCluster(SERVER, {}, {}), lambda sink, namespace: Address(""))
+        ApiServerSource(source(**spec), ScriptedCluster(SERVER, {}, {}), lambda sink, namespace: "")
     assert refused.value.field == f"ApiServerSource kaito-system/watcher: spec.{field}"
 
 

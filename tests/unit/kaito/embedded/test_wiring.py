@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from eventing.delivery import Unresolved
 from eventing.dispatch import NoObserver
 from kaito.api.resources import Object
+from kaito.embedded.knative.route import Backend, UnknownRoute
 from kaito.embedded.wiring import Wiring
 from kaito.runtime.kube import Kube, KubeError, Unavailable, WatchEvent
 from tests.receiver import Receiver
@@ -73,10 +74,14 @@ def thing(kind: str, name: str, generation: int = 1, **parts: Any) -> Object:
     return {"apiVersion": group, "kind": kind, "metadata": {**meta, "resourceVersion": str(generation)}, **parts}
 
 
+def nowhere(namespace: str, name: str) -> AbstractContextManager[Backend]:
+    raise UnknownRoute(f"no Service {name} in namespace {namespace}")
+
+
 @contextmanager
 def running(cluster: Cluster) -> Iterator[None]:
     kube = cast("Kube", cluster)
-    wiring = Wiring(kube, lambda user: kube, 80, NoObserver())
+    wiring = Wiring(kube, lambda user: kube, nowhere, NoObserver())
     wiring.start()
     try:
         yield
@@ -136,7 +141,7 @@ def test_a_status_is_written_at_a_change_only_and_again_where_that_failed(refusa
 )
 def test_a_destination_that_leads_nowhere_is_unresolved(destination: Any, missing: str) -> None:
     kube = cast("Kube", Cluster([], []))
-    wiring = Wiring(kube, lambda user: kube, 80, NoObserver())
+    wiring = Wiring(kube, lambda user: kube, nowhere, NoObserver())
     with pytest.raises(Unresolved, match=missing):
         wiring.resolve(destination, "ns")
     wiring.stop()

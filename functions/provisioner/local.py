@@ -53,7 +53,9 @@ def _boot(claim: Claim, sku: Sku, nodes: Sequence[Object], now: datetime) -> Ite
     """What its kubelet would write next: the Node, its status, and that it may be used."""
     if not nodes:
         yield Apply(node(claim), "it has booted")
-    if len(nodes) <= 1 and not any(reported(found) for found in nodes):
+        yield Apply(node_status(claim, sku, now), "its kubelet reports", subresource="status")
+        yield Apply(node(claim), "it is Ready, so its not-ready taint goes")
+    elif len(nodes) <= 1 and not any(reported(found) for found in nodes):
         yield Apply(node_status(claim, sku, now), "its kubelet reports", subresource="status")
     elif len(nodes) == 1 and tainted(nodes[0]):
         yield Apply(node(claim), "it is Ready, so its not-ready taint goes")

@@ -125,4 +125,4 @@ def _status(obj: Object, claim: Claim, found: Sequence[Condition], facts: Object
         message=meaning[2],
         observed_generation=claim.metadata.generation,
     )
-    return report(obj, (*found, ready), facts, told=found, function=NAME, now=now)
+    return report(obj, (*found, ready), facts, sums=("Ready",), function=NAME, now=now)

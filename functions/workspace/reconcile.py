@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from functions.workspace.history import record
@@ -23,7 +23,7 @@ from functions.workspace.status import (
 )
 from functions.workspace.work import Refusal, work
 from kaito.api.claims import render_claim
-from kaito.api.conditions import conditions_of, obstacle
+from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition
 from kaito.api.resources import KNATIVE_SERVICE, MACHINE, STATEFUL_SET, Kind, Object
 from kaito.api.workspace import FINALIZER, Workspace
@@ -147,20 +147,8 @@ def _facts(nodes: Nodes, carrier: Object | None, found: Sequence[Condition]) -> 
 def _status(obj: Object, found: Sequence[Condition], facts: Object, now: datetime) -> tuple[Effect, ...]:
     """The status write and the Events of its transitions; nothing where the status says it all already."""
     facts = {**facts, "observedGeneration": obj["metadata"].get("generation", 0)}
-    return report(obj, found, facts, told=tuple(_told(found, conditions_of(obj))), function=NAME, now=now)
-
-
-def _told(found: Sequence[Condition], before: Mapping[str, Condition]) -> Iterator[Condition]:
-    """What becomes an Event: what has come true or failed, and the first thing that is waited for, once.
-
-    Not what the sums of others only repeat, nor each step on the way, which a claim's own Events tell.
-    """
-    parts = [condition for condition in found if condition.type not in SUMS or condition.reason == WRITE_REFUSED]
-    for condition in parts:
-        old = before.get(condition.type)
-        begins = condition is obstacle(parts) and (old is None or old.status != "Unknown")
-        if condition.type != "WorkspaceSucceeded" and (condition.status != "Unknown" or begins):
-            yield condition
+    refused = any(it.reason == WRITE_REFUSED for it in found)  # which no other condition says
+    return report(obj, found, facts, sums=SUMS[1:] if refused else SUMS, function=NAME, now=now)
 
 
 def _end(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from functions.workspace.idle import Rest, woken
@@ -15,6 +15,7 @@ from kaito.api.workspace import Workspace
 
 #: Conditions that only sum up the others.
 SUMS = ("WorkspaceReady", "WorkspaceSucceeded")
+DEPLOYED = "the model is being deployed"
 #: The reason where the API server refuses what we write.
 WRITE_REFUSED = "WriteRefused"
 #: In the scheduler's messages, which Knative passes on as a failure at once, and takes back when a node is found.
@@ -111,23 +112,24 @@ def _claims_ready(workspace: Workspace, kind: str, nodes: Nodes) -> Condition:
     if nodes.released:
         return _condition(workspace, kind, "True", "Released", "given back until the model is asked for")
     if nodes.missing:
-        names = ", ".join(request.name for request in nodes.missing)
-        return _condition(
-            workspace, kind, "Unknown", "Creating", f"asking for {workspace.resource.instance_type}: {names}"
-        )
+        return _condition(workspace, kind, "Unknown", "Provisioning", _not_taken(it.name for it in nodes.missing))
     waiting = [claim for claim in nodes.claims if not claim.ready]
     for claim in waiting:
         if (stage := claim.obstacle) is not None:
             return _condition(workspace, kind, stage.status, stage.reason, f"{claim.metadata.name}: {stage.message}")
     if waiting:
-        names = ", ".join(claim.metadata.name for claim in waiting)
-        return _condition(workspace, kind, "Unknown", "Provisioning", f"no provisioner has taken up {names} yet")
+        return _condition(workspace, kind, "Unknown", "Provisioning", _not_taken(it.metadata.name for it in waiting))
     if nodes.going:
         names = ", ".join(nodes.going)
         return _condition(workspace, kind, "Unknown", "Replacing", f"{names} has to go before it is replaced")
     if not nodes.claims:
         return _condition(workspace, kind, "True", "NotNeeded", "no node has to be provisioned")
     return _condition(workspace, kind, "True", "Provisioned", f"{len(nodes.claims)} provisioned")
+
+
+def _not_taken(names: Iterable[str]) -> str:
+    """Of claims that are there, or will be by when this is written."""
+    return f"no provisioner has taken up {', '.join(sorted(names))} yet"
 
 
 def _resource_ready(workspace: Workspace, claims: Condition, nodes: Nodes) -> Condition:
@@ -148,7 +150,7 @@ def _resource_ready(workspace: Workspace, claims: Condition, nodes: Nodes) -> Co
 def _not_deployed(workspace: Workspace, resource: Condition) -> Condition:
     kind = "InferenceReady"
     if resource.status == "True":
-        return _condition(workspace, kind, "Unknown", "Deploying", "the model is being deployed")
+        return _condition(workspace, kind, "Unknown", "Deploying", DEPLOYED)
     return _condition(workspace, kind, "Unknown", "WaitingForNodes", "the model is deployed once the nodes are ready")
 
 
@@ -157,7 +159,7 @@ def _service_ready(workspace: Workspace, resource: Condition, service: Object) -
     ready = conditions_of(service).get("Ready")
     current = (service.get("status") or {}).get("observedGeneration") == service["metadata"].get("generation")
     if ready is None or not current:
-        return _condition(workspace, kind, "Unknown", "Deploying", "Knative has not reported on the Service yet")
+        return _condition(workspace, kind, "Unknown", "Deploying", DEPLOYED)
     if ready.status == "True":
         return _serving(workspace, service)
     if ready.status == "False" and any(said in ready.message for said in UNSCHEDULABLE):
@@ -166,7 +168,7 @@ def _service_ready(workspace: Workspace, resource: Condition, service: Object) -
         return _condition(workspace, kind, "Unknown", "WaitingForNodes", f"its nodes are gone: {ready.message}")
     if ready.status == "False":
         return _condition(workspace, kind, "False", ready.reason or "ServiceFailed", ready.message)
-    return _condition(workspace, kind, "Unknown", "Deploying", ready.message or "the model is starting")
+    return _condition(workspace, kind, "Unknown", "Deploying", ready.message or DEPLOYED)
 
 
 def _resting(inference: Condition, service: Object, resting: Rest, nodes: Nodes) -> Condition:

@@ -37,7 +37,8 @@ def after(observed: Observed, plan: Plan) -> Observed:
         elif isinstance(effect, Apply) and effect.object["kind"] == "Node" and effect.subresource:
             nodes[0] = {**nodes[0], "status": effect.object["status"]}
         elif isinstance(effect, Apply) and effect.object["kind"] == "Node":
-            nodes = [{**effect.object, "metadata": {**effect.object["metadata"], "uid": "n1"}}]
+            before = nodes[0] if nodes else {}
+            nodes = [{**before, **effect.object, "metadata": {**effect.object["metadata"], "uid": "n1"}}]
         elif isinstance(effect, Apply) and effect.subresource == "status":
             obj["status"] = effect.object["status"]
         elif isinstance(effect, Delete):
@@ -74,7 +75,6 @@ def test_from_a_claim_to_a_ready_node_and_back(kind: Kind, prefix: str) -> None:
     tainted = after(booted, decide(booted, seconds=3))
     assert says(tainted)["Ready"] == ("Unknown", "EphemeralTaints")
     assert tainted.nodes[0]["spec"]["taints"] == [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]
-    tainted.nodes[0]["status"] = node["status"]
 
     ready = after(tainted, decide(tainted, seconds=4))
     assert says(ready)["Ready"] == ("True", "Ready")

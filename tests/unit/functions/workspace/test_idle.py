@@ -116,7 +116,7 @@ def test_a_request_brings_them_back(active: str) -> None:
     awake = at_zero(minutes=0, active=active)
     plan = decide(replace(asleep, routed=awake.routed))
     assert [it["metadata"]["name"] for it in applied(plan, "Machine")] == [MACHINE_NAME]
-    assert says(plan)["WorkspaceReady"] == ("Unknown", "Creating")
+    assert says(plan)["WorkspaceReady"] == ("Unknown", "Provisioning")
     assert says(plan)["InferenceReady"] == (
         ("Unknown", "WaitingForNodes") if active == "Unknown" else ("True", "Serving")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -25,12 +26,22 @@ class ServiceTransport(httpx.BaseTransport):
 
     def __init__(self, acquire: Acquire) -> None:
         self._acquire = acquire
-        # gunicorn closes an idle connection after 2 s: ours are dropped before, or a request could meet the closing.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=1.0)
-        self._onward = httpx.HTTPTransport(trust_env=False, limits=limits)
+        self._mine = threading.local()
+        self._all: list[httpx.HTTPTransport] = []
 
     def end(self) -> None:
-        self._onward.close()
+        for onward in self._all:
+            onward.close()
+
+    def _onward(self) -> httpx.HTTPTransport:
+        """One for each thread: what a common pool does for a request grows with all that are under way."""
+        found: httpx.HTTPTransport | None = getattr(self._mine, "onward", None)
+        if found is None:
+            # gunicorn closes an idle connection after 2 s: ours is dropped before, or a request could meet the closing.
+            limits = httpx.Limits(keepalive_expiry=1.0)
+            found = self._mine.onward = httpx.HTTPTransport(verify=False, trust_env=False, limits=limits)
+            self._all.append(found)
+        return found
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         name, _, namespace = request.url.host.removesuffix(CLUSTER_LOCAL).partition(".")
@@ -42,7 +53,7 @@ class ServiceTransport(httpx.BaseTransport):
                 return httpx.Response(error.status, headers=later, text=f"{error}\n")
             request.url = request.url.copy_with(host="127.0.0.1", port=backend.port)
             request.extensions = {**request.extensions, "timeout": _within(request, backend.deadline)}
-            response = self._onward.handle_request(request)
+            response = self._onward().handle_request(request)
             assert isinstance(response.stream, httpx.SyncByteStream)
             return httpx.Response(response.status_code, headers=response.headers, stream=_Held(response.stream, held))
 

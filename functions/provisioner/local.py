@@ -20,7 +20,6 @@ from kaito.runtime.plan import Apply, Delete, Effect, holds
 from presets import Sku
 
 PODS = "110"
-NOT_READY = "node.kubernetes.io/not-ready"
 
 
 def launch(claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: datetime) -> Launch:
@@ -50,15 +49,11 @@ def release(claim: Claim, nodes: tuple[Object, ...]) -> Release:
 
 
 def _boot(claim: Claim, sku: Sku, nodes: Sequence[Object], now: datetime) -> Iterator[Effect]:
-    """What its kubelet would write next: the Node, its status, and that it may be used."""
+    """What its kubelet would write next: the Node with its status, and of a Node that has lost them status or labels."""
     if not nodes:
-        yield Apply(node(claim), "it has booted")
+        yield Apply({**node(claim), "status": node_status(claim, sku, now)["status"]}, "it has booted")
+    elif len(nodes) == 1 and not reported(nodes[0]):
         yield Apply(node_status(claim, sku, now), "its kubelet reports", subresource="status")
-        yield Apply(node(claim), "it is Ready, so its not-ready taint goes")
-    elif len(nodes) <= 1 and not any(reported(found) for found in nodes):
-        yield Apply(node_status(claim, sku, now), "its kubelet reports", subresource="status")
-    elif len(nodes) == 1 and tainted(nodes[0]):
-        yield Apply(node(claim), "it is Ready, so its not-ready taint goes")
     elif len(nodes) == 1 and not holds(claim.metadata.labels, nodes[0]["metadata"].get("labels")):
         yield Apply(node(claim), "it lost labels of its claim")
 
@@ -105,14 +100,6 @@ def node(claim: Claim) -> Object:
 def reported(node: Object) -> bool:
     """Has its kubelet said anything yet?"""
     return any(condition["type"] == "Ready" for condition in (node.get("status") or {}).get("conditions") or ())
-
-
-def tainted(node: Object) -> bool:
-    """Has it the taint that the API server gives to every new node?
-
-    A cluster's node-lifecycle controller takes it from a Ready one; where there are no kubelets there is none.
-    """
-    return any(taint["key"] == NOT_READY for taint in node.get("spec", {}).get("taints") or ())
 
 
 def node_status(claim: Claim, sku: Sku, now: datetime) -> Object:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from functions.provisioner import adopted, local
 from functions.provisioner.launch import Cloud, stage
-from functions.provisioner.local import provider_id, tainted
+from functions.provisioner.local import provider_id
 from functions.provisioner.observed import Observed
 from functions.provisioner.settings import Settings
 from kaito.api.claims import GPU, TERMINATION_FINALIZER, Claim
@@ -21,6 +21,8 @@ from kaito.runtime.report import report
 from presets import Catalogue, Sku
 
 NAME = "kaito-provisioner"
+#: What a new node has until its cluster has seen that it is Ready.
+NOT_READY = "node.kubernetes.io/not-ready"
 
 
 def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now: datetime) -> Plan:
@@ -98,7 +100,7 @@ def _initialized(claim: Claim, sku: Sku, nodes: Sequence[Object], registered: Co
         return stage(claim, 2, "Unknown", "NodeNotReady", f"node {node['metadata']['name']} is not Ready")
     if gpus(node) < sku.gpus:
         return stage(claim, 2, "Unknown", "ResourceNotRegistered", f"the node does not offer {sku.gpus} {GPU} yet")
-    if tainted(node):
+    if any(taint["key"] == NOT_READY for taint in node.get("spec", {}).get("taints") or ()):
         return stage(claim, 2, "Unknown", "EphemeralTaints", f"node {node['metadata']['name']} is still tainted")
     return stage(claim, 2, "True", "Initialized", f"node {node['metadata']['name']} is Ready")
 

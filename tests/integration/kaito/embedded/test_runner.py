@@ -124,16 +124,13 @@ class Platform:
         return until(lambda: c if (c := self.condition(name))["status"] == "False" else None)
 
     def make_ready(self, gpu_node: Object) -> None:
-        """Give this Node one GPU and the label of its name, and take the taint that the API server gave it."""
+        """Give this Node one GPU and the label of its name."""
         name = gpu_node["metadata"]["name"]
         ready = {"type": "Ready", "status": "True", "reason": "Tests", "message": "tests"}
         gpu_node["status"] = {"allocatable": {"nvidia.com/gpu": "1"}, "conditions": [ready]}
         self.kube.apply(gpu_node, manager="tests-status", subresource="status")
-        labels = {"kubernetes.io/hostname": name}
-        not_ready = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
-        for taints in ([not_ready], []):  # the API server gave the taint: take it over, then away
-            edited = {"metadata": {"name": name, "labels": labels}, "spec": {"taints": taints}}
-            self.kube.apply({"apiVersion": "v1", "kind": "Node", **edited}, manager=MANAGER)
+        labelled = {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}}
+        self.kube.apply({"apiVersion": "v1", "kind": "Node", **labelled}, manager=MANAGER)
 
     def get(self, name: str, path: str = "/") -> httpx.Response:
         host = f"{name}.{self.namespace}.localhost:{self.proxy.port}"

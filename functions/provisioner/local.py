@@ -49,7 +49,7 @@ def release(claim: Claim, nodes: tuple[Object, ...]) -> Release:
 
 
 def _boot(claim: Claim, sku: Sku, nodes: Sequence[Object], now: datetime) -> Iterator[Effect]:
-    """What its kubelet would write next: the Node with its status, and of a Node that has lost them status or labels."""
+    """What its kubelet would write next: the Node with its status, or what a Node has lost of them."""
     if not nodes:
         yield Apply({**node(claim), "status": node_status(claim, sku, now)["status"]}, "it has booted")
     elif len(nodes) == 1 and not reported(nodes[0]):

@@ -32,11 +32,13 @@ from presets import Catalogue
 
 #: What every Workspace has; the rest few have, and it is read by name.
 _LISTED: Final = (WORKSPACE, KNATIVE_SERVICE)
+#: So many names, of 63 characters, fit into a URL.
+_FEW: Final = 64
 
 
 def observe(kube: Kube, catalogue: Catalogue, keys: Sequence[Key]) -> Mapping[Key, Observed]:
     """Read one Workspace by its own objects, several by lists."""
-    reader = _Reader(kube) if len(keys) == 1 else _Lister(kube)
+    reader = _Reader(kube) if len(keys) == 1 else _Lister(kube, tuple(sorted({key.name for key in keys})))
     return {key: _observe(reader, catalogue, key) for key in keys}
 
 
@@ -61,8 +63,9 @@ class _Reader:
 
 @dataclass(frozen=True, slots=True)
 class _Lister(_Reader):
-    """Reads all of a kind when it is first asked for."""
+    """Reads what is of several Workspaces, of these ``names``, when it is first asked for."""
 
+    names: tuple[str, ...]
     lists: dict[Kind, tuple[Object, ...]] = field(default_factory=dict)
     named: dict[Kind, dict[tuple[str, str], Object]] = field(default_factory=dict)
 
@@ -77,7 +80,8 @@ class _Lister(_Reader):
         if namespace is not None:
             return self.kube.list_installed(kind, labels, namespace)
         if kind not in self.lists:
-            self.lists[kind] = self.kube.list_installed(kind)
+            few = LABEL_WORKSPACE in labels and len(self.names) <= _FEW
+            self.lists[kind] = self.kube.list_installed(kind, {LABEL_WORKSPACE: self.names} if few else {})
         return tuple(item for item in self.lists[kind] if labels.items() <= item["metadata"].get("labels", {}).items())
 
 

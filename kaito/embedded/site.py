@@ -24,8 +24,8 @@ class Site:
     controllers: Mapping[str, object]
 
 
-#: No node-lifecycle controller: there are no kubelets to send heartbeats; nor the taint of new nodes that it alone takes
-#: away. No workload controllers: their pods would wait for a scheduler for ever.
+#: No node-lifecycle controller: there are no kubelets to send heartbeats; nor the taint of new nodes that it alone
+#: takes away. No workload controllers: their pods would wait for a scheduler for ever.
 LOOPBACK: Final = Site(
     address="127.0.0.1",
     hosts=certificates.HOSTS,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlencode, urlsplit
+
+from pydantic_core import from_json
 
 from kaito.api.resources import Kind, Object
 
@@ -83,7 +85,7 @@ class Watch(Iterator[WatchEvent]):
     def _read(self) -> Iterator[WatchEvent]:
         try:
             for line in _lines(self._response):
-                event = json.loads(line)
+                event = from_json(line)
                 if event["type"] == "ERROR":
                     raise _error(event["object"].get("code", 500), event["object"])
                 yield WatchEvent(event["type"], event["object"])
@@ -94,6 +96,10 @@ class Watch(Iterator[WatchEvent]):
             # In this order: a connection with a watch still running on it must not go back to the pool open.
             self._response.close()
             self._response.release_conn()
+
+
+#: What objects are selected by: a label's value, or one of several.
+Labels = Mapping[str, str | Collection[str]]
 
 
 class Kube:
@@ -136,16 +142,16 @@ class Kube:
         """The live object, or None where there is none (or no such kind yet)."""
         return self._call("GET", kind.path(namespace, name), absent_ok=True)
 
-    def list(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> ObjectList:
+    def list(self, kind: Kind, namespace: str | None = None, labels: Labels | None = None) -> ObjectList:
         """All objects of a kind (in a namespace, with these labels). A kind the server lacks raises KubeError(404)."""
-        query = {"labelSelector": ",".join(f"{k}={v}" for k, v in labels.items())} if labels else {}
+        query = {"labelSelector": ",".join(_requirement(k, v) for k, v in labels.items())} if labels else {}
         body = self._call("GET", kind.path(namespace), query)
         assert body is not None
         items = tuple({"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in body["items"])
         return ObjectList(items, body["metadata"]["resourceVersion"])
 
     def list_installed(
-        self, kind: Kind, labels: Mapping[str, str] | None = None, namespace: str | None = None
+        self, kind: Kind, labels: Labels | None = None, namespace: str | None = None
     ) -> tuple[Object, ...]:
         """The objects of a kind that this cluster may not have; none where it has not."""
         try:
@@ -241,7 +247,7 @@ class Kube:
             if absent_ok and error.status == 404:
                 return None
             raise
-        result: Object = json.loads(_body(response))
+        result: Object = from_json(_body(response))
         return result
 
     def _open(
@@ -281,6 +287,10 @@ class Kube:
                 status = {"message": raw.decode(errors="replace")[:500]}
             raise _error(response.status, status if isinstance(status, dict) else {"message": str(status)})
         return response
+
+
+def _requirement(label: str, value: str | Collection[str]) -> str:
+    return f"{label}={value}" if isinstance(value, str) else f"{label} in ({','.join(sorted(value))})"
 
 
 def _timeout(read: float) -> Any:

@@ -60,6 +60,11 @@ class Delete:
 Effect = Apply | Mark | Delete
 
 
+def is_report(effect: Effect) -> bool:
+    """Does it only tell of something: by a status or an Event?"""
+    return isinstance(effect, Apply) and (effect.subresource == "status" or effect.object["kind"] == "Event")
+
+
 def finalizer(
     obj: Object, name: str, *, present: bool, why: str, annotations: Mapping[str, str] | None = None
 ) -> tuple[Mark, ...]:

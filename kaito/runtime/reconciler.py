@@ -2,7 +2,8 @@
 
 A delivery is answered once a reconcile of its key that *began* after it arrived has ended: an acknowledged event is
 never lost, and a crash before that means redelivery. Many deliveries for one key cost one reconcile, many waiting
-keys cost one observation. A key is never reconciled twice at once in this process; between two replicas, server-side
+keys cost one observation. What is done comes before what is told of it: when much is waiting, statuses and Events are
+written after all else. A key is never reconciled twice at once in this process; between two replicas, server-side
 apply with preconditions keeps it right.
 """
 
@@ -11,21 +12,23 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Generic, TypeVar
 
 import structlog
 
 from kaito.api.resources import Kind, Object
 from kaito.runtime.apply import run
+from kaito.runtime.crew import Crew
 from kaito.runtime.echo import Echoes, content
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key
 from kaito.runtime.kube import Conflict, Kube, KubeError
-from kaito.runtime.plan import Plan
+from kaito.runtime.plan import Plan, is_report
 
 log = structlog.get_logger()
 Observed = TypeVar("Observed")
@@ -33,8 +36,8 @@ Observed = TypeVar("Observed")
 #: A conflict means our picture was old, so look again at once; a writer that keeps winning is answered 409.
 CONFLICT_TRIES = 5
 #: At least from one look at the API server to the next, and in relation to what the one took: what arrives meanwhile
-#: is looked at together, so that looking takes half of the time at most, however much there is to be seen.
-LOOK_SECONDS, LOOK_SHARE = 0.1, 2
+#: is looked at together, so that looking takes a third of the time at most, however much there is to be seen.
+LOOK_SECONDS, LOOK_SHARE = 0.1, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,10 @@ class Function(Generic[Observed]):
     others: Callable[[Observed], Iterable[Object]]
 
 
+#: A reconcile on its way: it stops once, before it tells of what it has done. It ends with what prevented it.
+Steps = Generator[None, None, Exception | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Waiter:
     """A delivery: ``future`` is its answer, ``heard`` the content of the object that it came with, where it did."""
@@ -85,7 +92,7 @@ class Reconciler(Generic[Observed]):
         self._sweeping_fast: bool | None = None  # not known at start, nor after a write that failed
         self._never = threading.Event()
         self._timers: list[tuple[float, Key]] = []
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="reconcile")
+        self._workers = Crew(workers, "reconcile")
         threading.Thread(target=self._look, name="look", daemon=True).start()
         threading.Thread(target=self._watch_timers, name="timers", daemon=True).start()
 
@@ -163,10 +170,15 @@ class Reconciler(Generic[Observed]):
                 self._end(key, waiters, caught)
             return
         for key, waiters in news.items():
-            self._workers.submit(self._finish, key, waiters, observed[key])
+            self._workers.submit(partial(self._go_on, key, waiters, self._reconcile(key, observed[key])))
 
-    def _finish(self, key: Key, waiters: list[Waiter], observed: Observed) -> None:
-        self._end(key, waiters, self._reconcile(key, observed))
+    def _go_on(self, key: Key, waiters: list[Waiter], steps: Steps) -> None:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            self._end(key, waiters, ended.value)
+        else:
+            self._workers.submit(partial(self._go_on, key, waiters, steps), later=True)
 
     def _end(self, key: Key, waiters: list[Waiter], failure: Exception | None) -> None:
         """Answer the deliveries; the key may be looked at again."""
@@ -182,14 +194,14 @@ class Reconciler(Generic[Observed]):
                 waiter.future.set_exception(failure)
         self._balance_fast_sweep()
 
-    def _reconcile(self, key: Key, observed: Observed) -> Exception | None:
+    def _reconcile(self, key: Key, observed: Observed) -> Steps:
         """Decide and write; looked at again where somebody was faster. Returns what prevented it."""
         started = time.monotonic()
         for attempt in range(1, CONFLICT_TRIES + 1):
             try:
                 if attempt > 1:
                     observed = self._function.observe(self._kube, [key])[key]
-                plan = self._write(key, observed)
+                plan = yield from self._write(key, observed)
                 self._echoes.note(key, self._function.own(observed), self._function.others(observed), plan)
             except Conflict as conflict:
                 failure: Exception = conflict
@@ -213,10 +225,13 @@ class Reconciler(Generic[Observed]):
         log.warning("reconcile failed", object=str(key), error=str(failure), exc_info=details)
         return failure
 
-    def _write(self, key: Key, observed: Observed) -> Plan:
+    def _write(self, key: Key, observed: Observed) -> Generator[None, None, Plan]:
         """Carry out the plan; where a write of it is refused for good, the plan for that."""
-        plan = self._function.reconcile(observed, datetime.now(UTC))
+        plan, told = self._function.reconcile(observed, datetime.now(UTC)), False
         for effect in plan.effects:
+            if is_report(effect) and not told:
+                told = True
+                yield
             try:
                 run(effect, self._kube, self._function.name)
             except KubeError as error:

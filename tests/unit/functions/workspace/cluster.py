@@ -17,7 +17,7 @@ from functions.workspace.reconcile import reconcile
 from functions.workspace.settings import Settings
 from kaito.api.resources import MACHINE, WORKSPACE, Kind, Object
 from kaito.runtime.keys import Key
-from kaito.runtime.kube import Kube, ObjectList
+from kaito.runtime.kube import Kube, Labels, ObjectList
 from kaito.runtime.plan import Apply, Delete, Effect, Mark, Plan
 from tests.unit.functions.workspace.scenes import CATALOGUE
 
@@ -38,12 +38,12 @@ class Cluster:
     def get(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
         return self.objects.get((kind, namespace, name))
 
-    def every(self, kind: Kind, labels: dict[str, str] | None = None) -> list[Object]:
-        wanted = (labels or {}).items()
+    def every(self, kind: Kind, labels: Labels | None = None) -> list[Object]:
+        wanted = {name: {value} if isinstance(value, str) else set(value) for name, value in (labels or {}).items()}
         return [
             obj
             for (of, _, _), obj in self.objects.items()
-            if of == kind and wanted <= obj["metadata"]["labels"].items()
+            if of == kind and all(obj["metadata"]["labels"].get(name) in values for name, values in wanted.items())
         ]
 
     def create(self, obj: Object) -> Object:
@@ -77,11 +77,11 @@ class Cluster:
         if obj["metadata"].get("deletionTimestamp") and not finalizers:
             self._remove(obj)
 
-    def list(self, kind: Kind, namespace: str | None = None, labels: dict[str, str] | None = None) -> ObjectList:
+    def list(self, kind: Kind, namespace: str | None = None, labels: Labels | None = None) -> ObjectList:
         return ObjectList(self.list_installed(kind, labels, namespace), "0")
 
     def list_installed(
-        self, kind: Kind, labels: dict[str, str] | None = None, namespace: str | None = None
+        self, kind: Kind, labels: Labels | None = None, namespace: str | None = None
     ) -> tuple[Object, ...]:
         return tuple(it for it in self.every(kind, labels) if namespace in (None, it["metadata"].get("namespace", "")))
 

@@ -77,6 +77,7 @@ def test_objects_live_a_life(kube: Kube, namespace: str) -> None:
     changed = kube.patch(CONFIG_MAP, "it", namespace, {"data": {"b": "2"}})
     assert changed["data"] == {"a": "1", "b": "2"}
     assert [item["metadata"]["name"] for item in kube.list(CONFIG_MAP, namespace, {"no": "such"}).items] == []
+    assert kube.list(CONFIG_MAP, namespace, {"no": {"such", "other"}}).items == ()
     with pytest.raises(Conflict):
         kube.create(named(CONFIG_MAP, "it", namespace))
     with pytest.raises(Conflict):

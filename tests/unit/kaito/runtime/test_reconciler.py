@@ -137,6 +137,18 @@ def test_many_waiting_keys_cost_one_observation() -> None:
     assert [len(names) for names in fixture.observations] == [1, 20]
 
 
+def test_what_is_done_comes_before_what_is_told_of_it() -> None:
+    def plan(name: str) -> Plan:
+        (done,) = applying(f"{name} is done").effects
+        head = {"apiVersion": "v1", "metadata": {"name": f"{name} is told", "namespace": "default"}}
+        told = Apply({**head, "kind": "Event"}, "Done")
+        return Plan((done, told, Apply({**head, "kind": "Workspace", "status": {}}, "Done", subresource="status")))
+
+    fixture = Fixture(plan, workers=1)
+    fixture.run(A, B)
+    assert fixture.kube.written[:4] == ["a is done", "b is done", "a is told", "a is told"]
+
+
 def test_a_conflict_is_looked_at_again_and_forgotten() -> None:
     fixture = Fixture(applying)
     fixture.kube.conflicts = CONFLICT_TRIES - 1

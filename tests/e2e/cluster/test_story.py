@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from kaito.api.resources import KNATIVE_SERVICE, MACHINE, PING_SOURCE
+from kaito.api.resources import KNATIVE_SERVICE, MACHINE, PING_SOURCE, STATEFUL_SET
 from kaito.embedded.manifests import CONFIG
+from presets.catalogue import FOLDER, MODELS_FILE, SKUS_FILE
+from presets.manifest import text as catalogue
 from tests.cluster.cluster import Cluster
 from tests.cluster.layout import NODE_NAME
 from tests.e2e.cluster.conftest import Pods, User, installed
@@ -128,18 +132,26 @@ def test_at_zero_it_gives_its_node_back_until_a_request_comes(user: User, pods: 
     user.kubectl("annotate", "workspace", NAME, "kaito.sh/scale-to-zero-node-retention-period-")
 
 
-def test_a_new_serving_image_replaces_the_old_one_under_requests(user: User, pods: Pods) -> None:
+@pytest.fixture(scope="module")
+def upgrade(cluster: Cluster) -> Iterator[str]:
+    """The serving image by another name, which is taken back: old images are gigabytes."""
+    ctr, prefix = cluster.containerd.ctr, "dev.local/kaito/serving:upgrade-"
+    tag = f"{prefix}{time.time_ns()}"
+    ctr("images", "tag", "dev.local/kaito/serving:0.1.0", tag)
+    yield tag
+    ctr("images", "rm", *(name for name in ctr("images", "ls", "-q").split() if name.startswith(prefix)))
+
+
+def test_a_new_serving_image_replaces_the_old_one_under_requests(user: User, pods: Pods, upgrade: str) -> None:
     """As by an upgrade of KAITO: the new revision gets requests when it is ready, and none is lost on the way."""
-    tag = f"dev.local/kaito/serving:upgrade-{time.time_ns()}"
-    user.cluster.containerd.ctr("images", "tag", "dev.local/kaito/serving:0.1.0", tag)
     revision = _ready_revision(user)
     with answers(user) as statuses:
         user.kubectl(
             *("patch", "ksvc", "kaito-workspace", "-n", "kaito-system", "--type=json"),
-            f'-p=[{{"op": "replace", "path": "/spec/template/spec/containers/0/env/1/value", "value": "{tag}"}}]',
+            f'-p=[{{"op": "replace", "path": "/spec/template/spec/containers/0/env/1/value", "value": "{upgrade}"}}]',
         )
         until(lambda: _ready_revision(user) != revision, 180, "a new revision")
-        until(lambda: all(tag in pods.images(name) for name in pods.running(f"{NAME}-")), 180, "only new pods")
+        until(lambda: all(upgrade in pods.images(name) for name in pods.running(f"{NAME}-")), 180, "only new pods")
     assert len(statuses) > 2
     assert set(statuses) == {200}
 
@@ -165,6 +177,30 @@ def test_a_deleted_workspace_leaves_nothing(user: User, pods: Pods) -> None:
     assert not {"kaito.sh/claim", "kaito.sh/workspace", "apps"} & user.node()["metadata"]["labels"].keys()
     until(lambda: not pods.running(f"{NAME}-"), 90, "no pod of the model")
     assert user.chat(NAME, QUESTION).status_code == 404
+    until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")
+
+
+def test_one_model_in_several_processes_is_a_stateful_set(user: User, pods: Pods, tmp_path: Path) -> None:
+    """Of a catalogue of one's own, in which the small model is such a one; of processes it has one a node."""
+    for name in (MODELS_FILE, SKUS_FILE):
+        here = "- name: smollm2-135m-instruct"
+        text = (FOLDER / name).read_text().replace(here, here.replace("-", "- distributed: true\n ", 1))
+        (tmp_path / name).write_text(text)
+    until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")  # they read it at their next start
+    user.kubectl("apply", "--server-side", "--field-manager=kaito", "-f", "-", stdin=catalogue(tmp_path))
+    user.kubectl("apply", "-f", str(CONFIG / "examples" / "smollm2.yaml"))
+    until(lambda: user.is_true(NAME, "WorkspaceReady"), 120, "WorkspaceReady")
+    (stateful_set,) = user.kube.list(STATEFUL_SET, "default").items
+    assert stateful_set["spec"]["template"]["spec"]["containers"][0]["command"][-1] == "torch.distributed.run"
+    chat = f"/api/v1/namespaces/default/services/{NAME}:80/proxy/chat"
+    assert "Paris" in user.kubectl("create", "--raw", chat, "-f", "-", stdin=json.dumps(QUESTION))
+
+    user.kubectl("delete", "workspace", NAME, "--timeout=90s")
+    until(
+        lambda: not user.kubectl("get", "sts,svc,machine", "-l", f"kaito.sh/workspace={NAME}", "-o", "name"), 60, "end"
+    )
+    until(lambda: not pods.running(f"{NAME}-"), 90, "no pod of the model")
+    user.install("--force-conflicts")
     until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")
 
 

@@ -67,7 +67,7 @@ class Broker:
         ingress = _ingress(self)
         self._server = make_server("127.0.0.1", 0, ingress, threaded=True, request_handler=_QuietHandler)
         self._url = f"http://127.0.0.1:{self._server.server_port}"
-        self.mounts: Mounts = {**(mounts or {}), self._url: httpx.WSGITransport(ingress)}
+        self.mounts: Mounts = {**(mounts or {}), self._url: _Inside(self)}
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="broker ingress", daemon=True
         )
@@ -158,16 +158,32 @@ def _ingress(broker: Broker) -> flask.Flask:
 
     @app.post("/<namespace>/<name>")
     def receive(namespace: str, name: str) -> tuple[str, int]:
-        try:
-            headers = dict(flask.request.headers)
-            broker.receive(namespace, name, parse(headers, flask.request.get_data()), headers)
-        except BadEvent as error:
-            return f"{error}\n", 400
-        except UnknownBroker as error:
-            return f"{error}\n", 404
-        return "", 202
+        return _answer(broker, namespace, name, dict(flask.request.headers), flask.request.get_data())
 
     return app
+
+
+class _Inside(httpx.BaseTransport):
+    """The ingress for the sources in this process: by Flask an event cost them a third more (bench-controllers)."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        _, namespace, name = request.url.path.split("/")
+        text, status = _answer(self._broker, namespace, name, dict(request.headers), request.read())
+        return httpx.Response(status, text=text)
+
+
+def _answer(broker: Broker, namespace: str, name: str, headers: Mapping[str, str], body: bytes) -> tuple[str, int]:
+    """Text and HTTP status for an event that was sent to a Broker."""
+    try:
+        broker.receive(namespace, name, parse(headers, body), headers)
+    except BadEvent as error:
+        return f"{error}\n", 400
+    except UnknownBroker as error:
+        return f"{error}\n", 404
+    return "", 202
 
 
 def _key(manifest: Mapping[str, Any]) -> tuple[str, str]:

@@ -102,6 +102,19 @@ def test_ingress(platform: Platform, send: Callable[[Platform], httpx.Response],
     assert len(platform.seen.events) == (1 if status == 202 else 0)
 
 
+@pytest.mark.parametrize(("path", "content", "status"), [("default", event(), 202), ("other", event(), 404)])
+def test_sources_in_this_process_get_the_same_answers(
+    platform: Platform, path: str, content: tuple[dict[str, str], bytes], status: int
+) -> None:
+    platform.broker.configure([BROKER], [])
+    headers, body = content
+    with httpx.Client(mounts=platform.broker.mounts) as inside:
+        url = platform.broker.address("ns", path)
+        assert inside.post(url, headers=headers, content=body).status_code == status
+        assert inside.post(url, content=b"hello").status_code == 400
+    assert len(platform.seen.events) == (1 if status == 202 else 0)
+
+
 def test_each_trigger_gets_what_it_wants(platform: Platform) -> None:
     workspaces, everything = platform.receiver("workspaces"), platform.receiver("everything")
     elsewhere = platform.receiver("elsewhere")

@@ -7,6 +7,9 @@ import threading
 from collections.abc import Callable
 from queue import PriorityQueue
 
+import structlog
+
+log = structlog.get_logger()
 Task = Callable[[], None]
 
 
@@ -20,10 +23,13 @@ class Crew:
             threading.Thread(target=self._work, name=f"{name} {number}", daemon=True).start()
 
     def submit(self, task: Task, *, later: bool = False) -> None:
-        """``task`` must not raise."""
+        """``task`` sees to its own failures; one that it did not foresee is logged, and the thread goes on."""
         self._tasks.put((later, next(self._numbers), task))
 
     def _work(self) -> None:
         while True:
             _, _, task = self._tasks.get()
-            task()
+            try:
+                task()
+            except Exception:  # or there would be one thread less for all that comes
+                log.exception("a task failed")

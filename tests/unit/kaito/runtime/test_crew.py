@@ -21,3 +21,14 @@ def test_what_is_urgent_comes_first_and_else_what_came_first() -> None:
     go_on.set()
     assert over.wait(10)
     assert done == ["act a", "act b", "report a", "report b"]
+
+
+def test_a_task_that_fails_costs_no_thread() -> None:
+    crew, over = Crew(1, "test"), threading.Event()
+
+    def fail() -> None:
+        raise ValueError("not foreseen")
+
+    crew.submit(fail)
+    crew.submit(over.set)
+    assert over.wait(10)

@@ -44,6 +44,12 @@ def _by_type(status: Object) -> Object:
     return {**status, "conditions": conditions}
 
 
+def is_transition(condition: Condition, before: Mapping[str, Condition]) -> bool:
+    """Has it another status or reason than before? Another message only says the same in other words."""
+    old = before.get(condition.type)
+    return old is None or (old.status, old.reason) != (condition.status, condition.reason)
+
+
 def transitions(
     obj: Object, before: Mapping[str, Condition], after: Iterable[Condition], component: str, now: datetime
 ) -> Iterator[Object]:
@@ -53,9 +59,9 @@ def transitions(
     """
     meta = obj["metadata"]
     for condition in after:
-        old = before.get(condition.type)
-        if old is not None and (old.status, old.reason) == (condition.status, condition.reason):
+        if not is_transition(condition, before):
             continue
+        old = before.get(condition.type)
         since = old.last_transition_time if old else ""
         digest = hashlib.sha256(
             f"{meta['uid']}/{since}/{condition.type}/{condition.reason}/{condition.message}".encode()

@@ -8,7 +8,7 @@ from datetime import datetime
 from kaito.api.conditions import conditions_of, settle
 from kaito.api.meta import Condition
 from kaito.api.resources import Object
-from kaito.api.status import identity, same_status, transitions
+from kaito.api.status import identity, is_transition, same_status, transitions
 from kaito.runtime.plan import Apply
 
 
@@ -42,10 +42,5 @@ def _told(found: Sequence[Condition], before: Mapping[str, Condition], sums: Col
     """What has failed, and the last that has come true: each condition stands on those before it."""
     parts = [condition for condition in found if condition.type not in sums]
     yield from (condition for condition in parts if condition.status == "False")
-    true = [condition for condition in parts if condition.status == "True" and _is_news(condition, before)]
+    true = [condition for condition in parts if condition.status == "True" and is_transition(condition, before)]
     yield from true[-1:]
-
-
-def _is_news(condition: Condition, before: Mapping[str, Condition]) -> bool:
-    old = before.get(condition.type)
-    return old is None or (old.status, old.reason) != (condition.status, condition.reason)

@@ -19,7 +19,7 @@ import httpx
 import structlog
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from kaito.embedded.knative.route import Backend, RouteError, UnknownRoute
+from kaito.embedded.knative.route import KEPT_ALIVE, Backend, RouteError, UnknownRoute
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -68,8 +68,7 @@ class FrontProxy:
                 "127.0.0.1", port, self._serve, threaded=True, request_handler=_Handler, fd=bound.fileno()
             )
         self._routes: Routes | None = None
-        # gunicorn closes an idle connection after 2 s: ours are dropped before, or a request could meet the closing.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=1.0)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEPT_ALIVE)
         transport = httpx.HTTPTransport(verify=False, trust_env=False, limits=limits)
         self._client = httpx.Client(transport=transport, trust_env=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL,), name="proxy", daemon=True)

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 import structlog
 
+from kaito.api.conditions import rfc3339
 from kaito.api.resources import REVISION, Object
+from kaito.api.status import identity
 from kaito.embedded.knative.status import (
     SERVICE_LABEL,
     Progress,
@@ -27,19 +29,12 @@ class Publisher:
 
     def __init__(self, service: Object, kube: Kube) -> None:
         self.status: Object = service.get("status") or {}
-        meta = service["metadata"]
-        keep = ("name", "namespace", "uid")
-        self._service = {
-            "apiVersion": service["apiVersion"],
-            "kind": service["kind"],
-            "metadata": {key: meta[key] for key in keep},
-        }
-        self._kube = kube
+        self._service, self._kube = identity(service), kube
         self._revisions: dict[str, Object] | None = None  # their statuses by name, once those of before are read
 
     def publish(self, progress: Progress) -> bool:
         """Revisions first, for the Service's status names them. False when something is to be tried again."""
-        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        now = rfc3339(datetime.now(UTC))
         try:
             if self._revisions is None:
                 self._revisions = self._of_before()

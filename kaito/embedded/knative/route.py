@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
+#: Seconds that an idle connection to a replica is kept: gunicorn closes its end after 2, and a request could meet that.
+KEPT_ALIVE = 1.0
+
 
 class RouteError(Exception):
     """No replica for a request: the HTTP status to answer with, and a sentence."""

@@ -10,7 +10,7 @@ from typing import Final
 
 import httpx
 
-from kaito.embedded.knative.route import Backend, RouteError
+from kaito.embedded.knative.route import KEPT_ALIVE, Backend, RouteError
 
 #: The end of a Service's host name inside the cluster, after its name and namespace.
 CLUSTER_LOCAL: Final = ".svc.cluster.local"
@@ -37,8 +37,7 @@ class ServiceTransport(httpx.BaseTransport):
         """One for each thread: what a common pool does for a request grows with all that are under way."""
         found: httpx.HTTPTransport | None = getattr(self._mine, "onward", None)
         if found is None:
-            # gunicorn closes an idle connection after 2 s: ours is dropped before, or a request could meet the closing.
-            limits = httpx.Limits(keepalive_expiry=1.0)
+            limits = httpx.Limits(keepalive_expiry=KEPT_ALIVE)
             found = self._mine.onward = httpx.HTTPTransport(verify=False, trust_env=False, limits=limits)
             self._all.append(found)
         return found

@@ -23,10 +23,11 @@ PODS = "110"
 
 
 def launch(claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: datetime) -> Launch:
-    """Asked for at once; it boots for a while, then its Node is there."""
+    """Asked for with its claim; it boots for a while, then its Node is there."""
     condition = stage(claim, 0, "True", "Launched", f"{sku.name} asked for from the local cloud")
-    before = claim.conditions.get(condition.type)
-    since = parse_time(before.last_transition_time) if before and before.status == "True" else now
+    assert claim.metadata.creation_timestamp is not None
+    # Whole seconds: at the end of the one that it was made in.
+    since = parse_time(claim.metadata.creation_timestamp) + timedelta(seconds=1)
     remaining = (since + timedelta(seconds=settings.boot_seconds) - now).total_seconds()
     booting = not observed.nodes and remaining > 0
     return Launch(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from kaito.api.meta import ObjectMeta
-from kaito.api.resources import CONTROLLER_REVISION, WORKSPACE, Kind, Object
+from kaito.api.resources import CONTROLLER_REVISION, WORKSPACE_OWNER, Kind, Object
 from kaito.api.status import controller_reference
 from kaito.api.workspace import ANNOTATION_HASH, ANNOTATION_REVISION, LABEL_NAMESPACE, LABEL_WORKSPACE
 from kaito.runtime.plan import Apply, Delete, Effect
@@ -62,7 +62,7 @@ def _revision(workspace: Object, name: str, number: int) -> Object:
             "name": name,
             "namespace": meta["namespace"],
             "labels": {LABEL_WORKSPACE: meta["name"], LABEL_NAMESPACE: meta["namespace"]},
-            "ownerReferences": [controller_reference(WORKSPACE, ObjectMeta.model_validate(meta))],
+            "ownerReferences": [controller_reference(WORKSPACE_OWNER, ObjectMeta.model_validate(meta))],
         },
         "revision": number,
         "data": _asked(workspace),

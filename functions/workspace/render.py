@@ -11,7 +11,7 @@ import json
 from functions.workspace.idle import goes_to_zero
 from functions.workspace.pods import PORT, RENDEZVOUS_PORT, headless, labels, own_pod, preset_pod
 from functions.workspace.work import LOAD_BALANCER_SUFFIX, Work
-from kaito.api.resources import KNATIVE_SERVICE, SERVICE, STATEFUL_SET, WORKSPACE, Kind, Object
+from kaito.api.resources import KNATIVE_SERVICE, SERVICE, STATEFUL_SET, WORKSPACE_OWNER, Kind, Object
 from kaito.api.status import controller_reference
 from kaito.api.workspace import ANNOTATION_LOAD_BALANCER, ANNOTATION_SCALE_TO_ZERO, Workspace
 
@@ -128,7 +128,7 @@ def _child(kind: Kind, workspace: Workspace, name: str, spec: Object) -> Object:
             "name": name,
             "namespace": workspace.metadata.namespace,
             "labels": {**labels(workspace), **MANAGED},
-            "ownerReferences": [controller_reference(WORKSPACE, workspace.metadata)],
+            "ownerReferences": [controller_reference(WORKSPACE_OWNER, workspace.metadata)],
         },
         "spec": spec,
     }

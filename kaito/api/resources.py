@@ -46,6 +46,9 @@ class Kind:
 
 
 WORKSPACE = Kind("kaito.sh/v1alpha1", "Workspace")
+#: As an ownerReference names it: by the version that the API server prefers, which the garbage collector watches. Of a
+#: child that names another it reads both the child and its owner anew.
+WORKSPACE_OWNER = Kind("kaito.sh/v1beta1", "Workspace")
 MACHINE = Kind("karpenter.sh/v1alpha5", "Machine")
 NODE_CLAIM = Kind("karpenter.sh/v1", "NodeClaim")
 KNATIVE_SERVICE = Kind("serving.knative.dev/v1", "Service")

@@ -15,11 +15,13 @@ from kaito.api.resources import Kind, Object
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Server-side apply of exactly these fields. ``why`` is for the person reading the log or a replay."""
+    """Server-side apply of exactly these fields. ``why`` is for the person reading the log or a replay. ``tells``: it
+    only reports on what else is there, as a status and an Event do."""
 
     object: Object
     why: str
     subresource: str | None = None
+    tells: bool = False
 
     def __str__(self) -> str:
         meta = self.object["metadata"]
@@ -60,11 +62,6 @@ class Delete:
 Effect = Apply | Mark | Delete
 
 
-def is_report(effect: Effect) -> bool:
-    """Does it only tell of something: by a status or an Event?"""
-    return isinstance(effect, Apply) and (effect.subresource == "status" or effect.object["kind"] == "Event")
-
-
 def finalizer(
     obj: Object, name: str, *, present: bool, why: str, annotations: Mapping[str, str] | None = None
 ) -> tuple[Mark, ...]:
@@ -87,6 +84,20 @@ class Plan:
     effects: tuple[Effect, ...] = ()
     requeue_after: float | None = None
     settled: bool = True
+
+    @property
+    def does(self) -> tuple[Effect, ...]:
+        """The effects that others wait for."""
+        return tuple(effect for effect in self.effects if not _tells(effect))
+
+    @property
+    def tells(self) -> tuple[Effect, ...]:
+        """The effects that report on it, which come after them."""
+        return tuple(effect for effect in self.effects if _tells(effect))
+
+
+def _tells(effect: Effect) -> bool:
+    return isinstance(effect, Apply) and effect.tells
 
 
 def holds(wanted: object, found: object) -> bool:

@@ -3,13 +3,13 @@
 A delivery is answered once a reconcile of its key that *began* after it arrived has ended: an acknowledged event is
 never lost, and a crash before that means redelivery. Many deliveries for one key cost one reconcile, many waiting
 keys cost one observation. What is done comes before what is told of it: when much is waiting, statuses and Events are
-written after all else. A key is never reconciled twice at once in this process; between two replicas, server-side
-apply with preconditions keeps it right.
+written after all else. What only tells how far something has come is held back for a moment: what follows at once is
+told with it, in one status instead of two, and nobody's delivery waits for that. A key is never reconciled twice at
+once in this process; between two replicas, server-side apply with preconditions keeps it right.
 """
 
 from __future__ import annotations
 
-import heapq
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -28,7 +28,8 @@ from kaito.runtime.echo import Echoes, content
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key
 from kaito.runtime.kube import Conflict, Kube, KubeError
-from kaito.runtime.plan import Plan, is_report
+from kaito.runtime.plan import Effect, Plan
+from kaito.runtime.timers import Timers
 
 log = structlog.get_logger()
 Observed = TypeVar("Observed")
@@ -38,6 +39,9 @@ CONFLICT_TRIES = 5
 #: At least from one look at the API server to the next, and in relation to what the one took: what arrives meanwhile
 #: is looked at together, so that looking takes a third of the time at most, however much there is to be seen.
 LOOK_SECONDS, LOOK_SHARE = 0.1, 3
+#: How long it is not told that something is under way, for what else comes of it by then; how far apart that is told of
+#: many objects; and how much longer it waits while there is work to do, which others wait for. People read it.
+PROGRESS_SECONDS, PROGRESS_INTERVAL, PROGRESS_PATIENCE = 1.0, 0.1, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,9 @@ class Function(Generic[Observed]):
     others: Callable[[Observed], Iterable[Object]]
 
 
-#: A reconcile on its way: it stops once, before it tells of what it has done. It ends with what prevented it.
-Steps = Generator[None, None, Exception | None]
+#: A reconcile on its way: it stops before it tells of what it has done, and says whether that may wait for what comes
+#: next. It ends with what prevented it.
+Steps = Generator[bool, None, Exception | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +96,12 @@ class Reconciler(Generic[Observed]):
         self._echoes = Echoes()
         self._sweeping_fast: bool | None = None  # not known at start, nor after a write that failed
         self._never = threading.Event()
-        self._timers: list[tuple[float, Key]] = []
+        self._held: dict[Key, Steps] = {}
+        self._due: dict[Key, float] = {}  # when progress is told, what came of it in the meantime included
+        self._last_due = 0.0
+        self._timers = Timers()
         self._workers = Crew(workers, "reconcile")
         threading.Thread(target=self._look, name="look", daemon=True).start()
-        threading.Thread(target=self._watch_timers, name="timers", daemon=True).start()
 
     def hear(self, event: Event) -> list[Future[None]]:
         """Ask for a reconcile of whatever the event hints at; of nothing where it says only what is known."""
@@ -163,6 +170,9 @@ class Reconciler(Generic[Observed]):
                 news[key] = waiters
         if not news:
             return
+        with self._changed:
+            for key in news:
+                self._held.pop(key, None)
         try:
             observed = self._function.observe(self._kube, list(news))
         except Exception as caught:  # noqa: BLE001 - handed to the deliveries, which answer with it
@@ -174,11 +184,39 @@ class Reconciler(Generic[Observed]):
 
     def _go_on(self, key: Key, waiters: list[Waiter], steps: Steps) -> None:
         try:
-            next(steps)
+            may_wait = next(steps)
         except StopIteration as ended:
+            with self._changed:
+                self._due.pop(key, None)
             self._end(key, waiters, ended.value)
+            return
+        if may_wait:
+            self._hold(key, steps)
+            self._end(key, waiters, None)
         else:
             self._workers.submit(partial(self._go_on, key, waiters, steps), later=True)
+
+    def _hold(self, key: Key, steps: Steps) -> None:
+        now = time.monotonic()
+        with self._changed:
+            if key not in self._due:
+                self._last_due = max(now + PROGRESS_SECONDS, self._last_due + PROGRESS_INTERVAL)
+                self._due[key] = self._last_due
+            self._held[key] = steps
+            self._timers.at(self._due[key], partial(self._tell, key, steps))
+
+    def _tell(self, key: Key, steps: Steps) -> None:
+        """What was held back, unless something newer has taken its place."""
+        with self._changed:
+            if self._held.get(key) is not steps:
+                return
+            busy = self._waiting or self._active
+            if key in self._active or (busy and time.monotonic() < self._due[key] + PROGRESS_PATIENCE):
+                self._timers.at(time.monotonic() + LOOK_SECONDS, partial(self._tell, key, steps))
+                return
+            del self._held[key]
+            self._active.add(key)
+        self._workers.submit(partial(self._go_on, key, [], steps), later=True)
 
     def _end(self, key: Key, waiters: list[Waiter], failure: Exception | None) -> None:
         """Answer the deliveries; the key may be looked at again."""
@@ -196,28 +234,17 @@ class Reconciler(Generic[Observed]):
 
     def _reconcile(self, key: Key, observed: Observed) -> Steps:
         """Decide and write; looked at again where somebody was faster. Returns what prevented it."""
-        started = time.monotonic()
         for attempt in range(1, CONFLICT_TRIES + 1):
             try:
                 if attempt > 1:
                     observed = self._function.observe(self._kube, [key])[key]
-                plan = yield from self._write(key, observed)
-                self._echoes.note(key, self._function.own(observed), self._function.others(observed), plan)
+                yield from self._write(key, observed)
             except Conflict as conflict:
                 failure: Exception = conflict
             except Exception as caught:  # noqa: BLE001 - handed to the deliveries, which answer with it
                 failure = caught
                 break
             else:
-                self._remember(key, plan)
-                log.info(
-                    "reconciled",
-                    object=str(key),
-                    effects=[str(effect) for effect in plan.effects],
-                    settled=plan.settled,
-                    requeue_after=plan.requeue_after,
-                    seconds=round(time.monotonic() - started, 3),
-                )
                 return None
         with self._changed:
             self._unsettled.add(key)
@@ -225,24 +252,46 @@ class Reconciler(Generic[Observed]):
         log.warning("reconcile failed", object=str(key), error=str(failure), exc_info=details)
         return failure
 
-    def _write(self, key: Key, observed: Observed) -> Generator[None, None, Plan]:
+    def _write(self, key: Key, observed: Observed) -> Generator[bool, None, None]:
         """Carry out the plan; where a write of it is refused for good, the plan for that."""
-        plan, told = self._function.reconcile(observed, datetime.now(UTC)), False
-        for effect in plan.effects:
-            if is_report(effect) and not told:
-                told = True
-                yield
+        started = time.monotonic()
+        plan = self._function.reconcile(observed, datetime.now(UTC))
+        refused = self._run(key, plan.does)
+        if refused is None:
+            self._know(key, observed, plan, started)
+            if plan.tells:
+                yield not plan.settled
+                refused = self._run(key, plan.tells)
+        if refused is not None:
+            plan = self._function.refused(observed, refused, datetime.now(UTC))
+            for effect in plan.effects:
+                run(effect, self._kube, self._function.name)
+            self._know(key, observed, plan, started)
+
+    def _run(self, key: Key, effects: Iterable[Effect]) -> str | None:
+        """Write them; returns the API server's words where it refuses one for good."""
+        for effect in effects:
             try:
                 run(effect, self._kube, self._function.name)
             except KubeError as error:
                 if not error.permanent:
                     raise
                 log.warning("write refused", object=str(key), effect=str(effect), error=str(error))
-                plan = self._function.refused(observed, f"{effect}: {error}", datetime.now(UTC))
-                for instead in plan.effects:
-                    run(instead, self._kube, self._function.name)
-                return plan
-        return plan
+                return f"{effect}: {error}"
+        return None
+
+    def _know(self, key: Key, observed: Observed, plan: Plan, started: float) -> None:
+        """What was done, and will be told."""
+        self._echoes.note(key, self._function.own(observed), self._function.others(observed), plan)
+        self._remember(key, plan)
+        log.info(
+            "reconciled",
+            object=str(key),
+            effects=[str(effect) for effect in plan.effects],
+            settled=plan.settled,
+            requeue_after=plan.requeue_after,
+            seconds=round(time.monotonic() - started, 3),
+        )
 
     def _remember(self, key: Key, plan: Plan) -> None:
         with self._changed:
@@ -250,19 +299,8 @@ class Reconciler(Generic[Observed]):
                 self._unsettled.discard(key)
             else:
                 self._unsettled.add(key)
-            if plan.requeue_after is not None:
-                heapq.heappush(self._timers, (time.monotonic() + plan.requeue_after, key))
-                self._changed.notify_all()
-
-    def _watch_timers(self) -> None:
-        while True:
-            with self._changed:
-                due = self._timers[0][0] - time.monotonic() if self._timers else None
-                if due is None or due > 0:
-                    self._changed.wait(due)
-                    continue
-                _, key = heapq.heappop(self._timers)
-            self.submit([key])
+        if plan.requeue_after is not None:
+            self._timers.at(time.monotonic() + plan.requeue_after, partial(self.submit, [key]))
 
     def _balance_fast_sweep(self) -> None:
         """Have the fast sweep's PingSource exactly while something is unsettled or unheard."""

@@ -33,8 +33,8 @@ def report(
     told = _told(found, before, sums)
     gist = ", ".join(f"{condition.type}={condition.status}" for condition in found)
     return (
-        *(Apply(event, event["reason"]) for event in transitions(obj, before, told, function, now)),
-        Apply({**identity(obj), "status": status}, gist, subresource="status"),
+        *(Apply(event, event["reason"], tells=True) for event in transitions(obj, before, told, function, now)),
+        Apply({**identity(obj), "status": status}, gist, subresource="status", tells=True),
     )
 
 

@@ -12,13 +12,17 @@ from pathlib import Path
 import pytest
 
 from kaito.api.resources import KNATIVE_SERVICE, MACHINE, PING_SOURCE, STATEFUL_SET
+from kaito.embedded.cache import cache_dir
 from kaito.embedded.manifests import CONFIG
+from kaito.embedded.models import SMOLLM2, ModelStore
 from presets.catalogue import FOLDER, MODELS_FILE, SKUS_FILE
 from presets.manifest import text as catalogue
 from tests.cluster.cluster import Cluster
+from tests.cluster.images import of_folder
 from tests.cluster.layout import NODE_NAME
 from tests.e2e.cluster.conftest import Pods, User, installed
 from tests.e2e.conftest import until
+from tests.unit.serving.tiny import make_adapter
 
 # Not the fixtures' time: the first cluster of a machine is compiled.
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600, func_only=True)]
@@ -87,6 +91,36 @@ def test_a_bad_request_says_what_to_do(user: User) -> None:
     refused = user.chat(NAME, {"question": "?"})
     assert refused.status_code == 400
     assert "prompt" in refused.json()["error"]
+
+
+@pytest.fixture(scope="module")
+def adapter(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The image of an adapter as a tuning pushes it: what PEFT saved, in ``data``. Its numbers are random ones."""
+    reference, folder = "dev.local/kaito/adapter-noise:1", tmp_path_factory.mktemp("adapter")
+    weights = ModelStore(cache_dir()).resolve(SMOLLM2.image)
+    assert weights is not None, "the cluster has it"
+    image = of_folder(reference, "data", make_adapter(weights / "weights", folder / "data"))
+    cluster.containerd.load([image], folder / "loaded.json", print)
+    yield reference
+    cluster.containerd.ctr("images", "rm", reference)
+
+
+def test_an_adapter_changes_what_the_model_says_by_its_strength(user: User, pods: Pods, adapter: str) -> None:
+    def says(strength: str | None) -> str:
+        """Once there are only pods of that strength."""
+        revision = _ready_revision(user)
+        chosen = [{"source": {"name": "noise", "image": adapter}, "strength": strength}] if strength else []
+        patch = json.dumps({"inference": {"adapters": chosen}})
+        user.kubectl("patch", "workspace", NAME, "--type=merge", "-p", patch)
+        until(lambda: _ready_revision(user) != revision, 120, "a new revision")
+        until(lambda: len(pods.running(f"{NAME}-")) == 1, 120, "no pod of the old one")
+        answer = user.chat(NAME, QUESTION)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["Result"])
+
+    assert "Paris" not in says("1.0")
+    assert "Paris" in says("0.0"), "nothing of it is left at no strength"
+    assert "Paris" in says(None)
 
 
 def test_settled_functions_go_to_zero_and_an_event_brings_one_back(user: User, pods: Pods) -> None:

@@ -21,6 +21,7 @@ LABELS = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "default",
 def claim(kind: Kind = MACHINE, instance_type: str = "Standard_NC12s_v3") -> Object:
     obj = render_claim(NodeRequest("ws012345678", instance_type, "50Gi", LABELS), kind)
     obj["metadata"] |= {"uid": "m1", "resourceVersion": "3", "generation": 1}
+    obj["metadata"]["creationTimestamp"] = "2026-11-23T11:59:59Z"  # its second is over when NOW begins
     return obj
 
 

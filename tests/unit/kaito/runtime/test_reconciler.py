@@ -137,16 +137,48 @@ def test_many_waiting_keys_cost_one_observation() -> None:
     assert [len(names) for names in fixture.observations] == [1, 20]
 
 
-def test_what_is_done_comes_before_what_is_told_of_it() -> None:
-    def plan(name: str) -> Plan:
-        (done,) = applying(f"{name} is done").effects
-        head = {"apiVersion": "v1", "metadata": {"name": f"{name} is told", "namespace": "default"}}
-        told = Apply({**head, "kind": "Event"}, "Done")
-        return Plan((done, told, Apply({**head, "kind": "Workspace", "status": {}}, "Done", subresource="status")))
+def telling(name: str, *, settled: bool = True) -> Plan:
+    """One thing to do, and two that tell of it."""
+    (done,) = applying(f"{name} is done").effects
+    head = {"apiVersion": "v1", "metadata": {"name": f"{name} is told", "namespace": "default"}}
+    event = Apply({**head, "kind": "Event"}, "Done", tells=True)
+    return Plan(
+        (done, event, Apply({**head, "kind": "Workspace", "status": {}}, "Done", subresource="status", tells=True)),
+        settled=settled,
+    )
 
-    fixture = Fixture(plan, workers=1)
+
+def test_what_is_done_comes_before_what_is_told_of_it() -> None:
+    fixture = Fixture(telling, workers=1)
     fixture.run(A, B)
     assert fixture.kube.written[:4] == ["a is done", "b is done", "a is told", "a is told"]
+
+
+def test_progress_is_told_a_moment_later_and_nobody_waits_for_that() -> None:
+    fixture = Fixture(lambda name: telling(name, settled=False))
+    fixture.run(A)
+    assert "a is told" not in fixture.kube.written
+    with fixture.reconciler._changed:
+        assert fixture.reconciler._changed.wait_for(lambda: fixture.kube.written.count("a is told") == 2, LIMIT)
+
+
+def test_progress_that_is_over_when_it_would_be_told_is_not() -> None:
+    plans = iter([telling("soon", settled=False), telling("over")])
+    fixture = Fixture(lambda _: next(plans))
+    fixture.run(A)
+    fixture.run(A)
+    held = fixture.reconciler._held
+    assert not held
+    assert [name for name in fixture.kube.written if "told" in name] == ["over is told", "over is told"]
+
+
+def test_progress_is_told_although_something_known_has_been_heard_since() -> None:
+    fixture = Fixture(lambda name: telling(name, settled=False))
+    fixture.run(A)
+    assert answered(fixture.reconciler.hear(about("a", own("a"))))
+    with fixture.reconciler._changed:
+        assert fixture.reconciler._changed.wait_for(lambda: fixture.kube.written.count("a is told") == 2, LIMIT)
+    assert fixture.observations == [["a"]]
 
 
 def test_a_conflict_is_looked_at_again_and_forgotten() -> None:

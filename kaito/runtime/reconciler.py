@@ -29,6 +29,8 @@ from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key
 from kaito.runtime.kube import Conflict, Kube, KubeError
 from kaito.runtime.plan import Effect, Plan
+from kaito.runtime.progress import Progress
+from kaito.runtime.sweep import FastSweep
 from kaito.runtime.timers import Timers
 
 log = structlog.get_logger()
@@ -39,9 +41,6 @@ CONFLICT_TRIES = 5
 #: At least from one look at the API server to the next, and in relation to what the one took: what arrives meanwhile
 #: is looked at together, so that looking takes a third of the time at most, however much there is to be seen.
 LOOK_SECONDS, LOOK_SHARE = 0.1, 3
-#: How long it is not told that something is under way, for what else comes of it by then; how far apart that is told of
-#: many objects; and how much longer it waits while there is work to do, which others wait for. People read it.
-PROGRESS_SECONDS, PROGRESS_INTERVAL, PROGRESS_PATIENCE = 1.0, 0.1, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +87,14 @@ class Reconciler(Generic[Observed]):
     def __init__(self, function: Function[Observed], kube: Kube, *, workers: int = 8) -> None:
         self._function, self._kube = function, kube
         self._changed = threading.Condition()
-        self._switching = threading.Lock()
         self._waiting: dict[Key, list[Waiter]] = {}
         self._active: set[Key] = set()
         self._unsettled: set[Key] = set()
         self._hears = True
         self._echoes = Echoes()
-        self._sweeping_fast: bool | None = None  # not known at start, nor after a write that failed
+        self._fast_sweep = FastSweep(function.fast_sweep, kube, function.name)
         self._never = threading.Event()
-        self._held: dict[Key, Steps] = {}
-        self._due: dict[Key, float] = {}  # when progress is told, what came of it in the meantime included
-        self._last_due = 0.0
+        self._progress: Progress[Steps] = Progress()
         self._timers = Timers()
         self._workers = Crew(workers, "reconcile")
         threading.Thread(target=self._look, name="look", daemon=True).start()
@@ -172,7 +168,7 @@ class Reconciler(Generic[Observed]):
             return
         with self._changed:
             for key in news:
-                self._held.pop(key, None)
+                self._progress.drop(key)
         try:
             observed = self._function.observe(self._kube, list(news))
         except Exception as caught:  # noqa: BLE001 - handed to the deliveries, which answer with it
@@ -187,34 +183,27 @@ class Reconciler(Generic[Observed]):
             may_wait = next(steps)
         except StopIteration as ended:
             with self._changed:
-                self._due.pop(key, None)
+                self._progress.forget(key)
             self._end(key, waiters, ended.value)
             return
         if may_wait:
-            self._hold(key, steps)
+            with self._changed:
+                due = self._progress.hold(key, steps, time.monotonic())
+            self._timers.at(due, partial(self._tell, key, steps))
             self._end(key, waiters, None)
         else:
             self._workers.submit(partial(self._go_on, key, waiters, steps), later=True)
 
-    def _hold(self, key: Key, steps: Steps) -> None:
-        now = time.monotonic()
-        with self._changed:
-            if key not in self._due:
-                self._last_due = max(now + PROGRESS_SECONDS, self._last_due + PROGRESS_INTERVAL)
-                self._due[key] = self._last_due
-            self._held[key] = steps
-            self._timers.at(self._due[key], partial(self._tell, key, steps))
-
     def _tell(self, key: Key, steps: Steps) -> None:
         """What was held back, unless something newer has taken its place."""
         with self._changed:
-            if self._held.get(key) is not steps:
+            if not self._progress.holds(key, steps):
                 return
-            busy = self._waiting or self._active
-            if key in self._active or (busy and time.monotonic() < self._due[key] + PROGRESS_PATIENCE):
-                self._timers.at(time.monotonic() + LOOK_SECONDS, partial(self._tell, key, steps))
+            now, busy = time.monotonic(), self._waiting or self._active
+            if key in self._active or (busy and not self._progress.overdue(key, now)):
+                self._timers.at(now + LOOK_SECONDS, partial(self._tell, key, steps))
                 return
-            del self._held[key]
+            self._progress.drop(key)
             self._active.add(key)
         self._workers.submit(partial(self._go_on, key, [], steps), later=True)
 
@@ -303,21 +292,12 @@ class Reconciler(Generic[Observed]):
             self._timers.at(time.monotonic() + plan.requeue_after, partial(self.submit, [key]))
 
     def _balance_fast_sweep(self) -> None:
-        """Have the fast sweep's PingSource exactly while something is unsettled or unheard."""
-        with self._switching:  # the writes must come in the order of the decisions
-            with self._changed:
-                wanted = bool(self._unsettled) or not self._hears
-                if wanted == self._sweeping_fast or (not wanted and (self._waiting or self._active)):
-                    return
-                self._sweeping_fast = wanted
-            sweep = self._function.fast_sweep
-            try:
-                if wanted:
-                    self._kube.apply(sweep, manager=self._function.name)
-                else:
-                    self._kube.delete(Kind.of(sweep), sweep["metadata"]["name"], sweep["metadata"]["namespace"])
-            except KubeError as error:
-                self._sweeping_fast = None
-                log.warning("fast sweep not switched", on=wanted, error=str(error))
-            with self._changed:
-                self._changed.notify_all()
+        """Have the fast sweep exactly while something is unsettled or unheard."""
+        self._fast_sweep.switch(self._wants_fast_sweep)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _wants_fast_sweep(self) -> bool | None:
+        with self._changed:
+            wanted = bool(self._unsettled) or not self._hears
+            return None if not wanted and (self._waiting or self._active) else wanted

@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
+import structlog
+
 from kaito.api.conditions import conditions_of
-from kaito.api.resources import PING_SOURCE, TRIGGER, Object
-from kaito.runtime.kube import Kube
+from kaito.api.resources import PING_SOURCE, TRIGGER, Kind, Object
+from kaito.runtime.kube import Kube, KubeError
 
 NAMESPACE = "kaito-system"
+log = structlog.get_logger()
+
+
+class FastSweep:
+    """Has the PingSource ``manifest`` there or not."""
+
+    def __init__(self, manifest: Object, kube: Kube, manager: str) -> None:
+        self._manifest, self._kube, self._manager = manifest, kube, manager
+        self._lock = threading.Lock()
+        self._on: bool | None = None  # not known at start, nor after a write that failed
+
+    def switch(self, wanted: Callable[[], bool | None]) -> None:
+        """On or off, as ``wanted`` says when it is this call's turn: writes come in the order of the decisions. None
+        leaves it as it is."""
+        with self._lock:
+            on = wanted()
+            if on is None or on == self._on:
+                return
+            self._on = on
+            meta = self._manifest["metadata"]
+            try:
+                if on:
+                    self._kube.apply(self._manifest, manager=self._manager)
+                else:
+                    self._kube.delete(Kind.of(self._manifest), meta["name"], meta["namespace"])
+            except KubeError as error:
+                self._on = None
+                log.warning("fast sweep not switched", on=on, error=str(error))
 
 
 def fast_sweep(function: str) -> Object:

@@ -35,10 +35,19 @@ def _rules(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "messageExpression": text} for rule, text in rules]}
 
 
-def _immutable(field: str, name: str) -> tuple[str, str]:
+_ANEW = "': delete the Workspace and create it anew'"
+
+
+def _immutable(field: str, name: str, *, shown: bool = True) -> tuple[str, str]:
+    """``shown``: a text that says what it was and was to be; of numbers and labels CEL's limits allow that not."""
+    change = f" + ' from ' + oldSelf.{field} + ' to ' + self.{field}" if shown else ""
+    return f"self.{field} == oldSelf.{field}", f"'{name} cannot be changed'{change} + {_ANEW}"
+
+
+def _fixed_preset(rule: str, name: str) -> tuple[str, str]:
     return (
-        f"self.{field} == oldSelf.{field}",
-        f"'{name} cannot be changed: delete the Workspace and create it anew'",
+        rule,
+        f"'{name} (' + oldSelf.preset.name + ', ' + oldSelf.preset.accessMode + ') cannot be changed' + {_ANEW}",
     )
 
 
@@ -72,9 +81,9 @@ class ResourceSpec(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=_rules(
-            _immutable("count", "resource.count"),
+            _immutable("count", "resource.count", shown=False),
             _immutable("instanceType", "resource.instanceType"),
-            _immutable("labelSelector", "resource.labelSelector"),
+            _immutable("labelSelector", "resource.labelSelector", shown=False),
             (
                 f"!has({_SELECTOR}.matchLabels) || {_SELECTOR}.matchLabels.all(k, k.matches('{LABEL_KEY}'))",
                 "'resource.labelSelector: a label key is [DNS-NAME/]NAME of letters, digits, - _ and .'",
@@ -230,13 +239,12 @@ class InferenceSpec(ApiModel):
                 "!has(self.template) || !(has(self.adapters) && size(self.adapters) > 0 || has(self.config))",
                 "'inference: adapters and config are for presets: a pod template brings its own server'",
             ),
-            (
-                "!has(oldSelf.preset) || (has(self.preset) && self.preset == oldSelf.preset)",
-                "'inference.preset cannot be changed: delete the Workspace and create it anew'",
+            _fixed_preset(
+                "!has(oldSelf.preset) || (has(self.preset) && self.preset == oldSelf.preset)", "inference.preset"
             ),
             (
                 "has(oldSelf.template) == has(self.template)",
-                "'inference.template cannot be added or taken away: delete the Workspace and create it anew'",
+                f"'inference.template cannot be added or taken away' + {_ANEW}",
             ),
         )
     )
@@ -253,11 +261,12 @@ class TuningSpec(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=_rules(
-            _immutable("preset", "tuning.preset"),
+            _fixed_preset("self.preset == oldSelf.preset", "tuning.preset"),
             _immutable("method", "tuning.method"),
             (
                 "(has(self.input.name) ? self.input.name : '') == (has(oldSelf.input.name) ? oldSelf.input.name : '')",
-                "'tuning.input.name cannot be changed: delete the Workspace and create it anew'",
+                "'tuning.input.name cannot be changed from \"' + (has(oldSelf.input.name) ? oldSelf.input.name : '')"
+                f" + '\"' + {_ANEW}",
             ),
         )
     )
@@ -294,7 +303,7 @@ WORKSPACE_RULES = _rules(
     ),
     (
         "has(oldSelf.inference) == has(self.inference) && has(oldSelf.tuning) == has(self.tuning)",
-        "'inference and tuning cannot be added or taken away: delete the Workspace and create it anew'",
+        f"'inference and tuning cannot be added or taken away' + {_ANEW}",
     ),
     (
         f"self.metadata.name.matches('{DNS_LABEL}') && size(self.metadata.name) <= 63",

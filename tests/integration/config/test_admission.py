@@ -99,7 +99,7 @@ INVALID = {
     "adapter of no strength": (workspace(inference=adapting(strength="much")), 'strength: from 0.0 to 1.0, not "much"'),
     "two adapters of a name": (
         workspace(inference={"preset": {"name": "x"}, "adapters": adapting()["adapters"] * 2}),
-        "inference.adapters: two have the same source.name"),
+        "inference.adapters: two have the same source.name: each needs one of its own"),
     "adapters of a template": (
         workspace(inference={"template": {"spec": {}}, "adapters": adapting()["adapters"]}),
         "adapters and config are for presets"),
@@ -107,7 +107,8 @@ INVALID = {
     "private of a bad image": (
         workspace(inference={"preset": {"name": "x", "presetOptions": {"image": ":1"}}}), "is no image reference"),
     "tuning on two": (
-        workspace(inference=None, tuning=TUNING, resource=resource(count=2)), "tuning runs on one node: set it to 1"),
+        workspace(inference=None, tuning=TUNING, resource=resource(count=2)),
+        "tuning runs on one node: set it to 1"),
     "tuning of nothing": (workspace(inference=None, tuning=tuning(input=None)), "tuning.input: Required value"),
     "tuning to nothing": (workspace(inference=None, tuning=tuning(output=None)), "tuning.output: Required value"),
     "tuning to nowhere": (workspace(inference=None, tuning=tuning(output={})), "exactly one of volumeSource or image"),
@@ -143,8 +144,8 @@ def test_image_references(kube: Kube, image: str) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"preset": {"name": "phi-4"}}, "tuning.preset cannot be changed"),
-        ({"method": "lora"}, "tuning.method cannot be changed"),
+        ({"preset": {"name": "phi-4"}}, "tuning.preset (phi-3-mini-4k-instruct, public) cannot be changed"),
+        ({"method": "lora"}, "tuning.method cannot be changed from qlora to lora"),
         ({"input": {**TUNING["input"], "name": "other"}}, "tuning.input.name cannot be changed"),
     ],
 )
@@ -172,9 +173,18 @@ def test_what_can_be_changed(kube: Kube, change: Object) -> None:
     ("change", "sentence"),
     [
         ({"resource": resource(count=2)}, "resource.count cannot be changed"),
-        ({"resource": resource(instanceType="Standard_NC12s_v3")}, "resource.instanceType cannot be changed"),
-        ({"resource": resource(labelSelector={"matchLabels": {"a": "b"}})}, "labelSelector cannot be changed"),
-        ({"inference": {"preset": {"name": "phi-4"}}}, "inference.preset cannot be changed"),
+        (
+            {"resource": resource(instanceType="Standard_NC12s_v3")},
+            "resource.instanceType cannot be changed from Standard_",
+        ),
+        (
+            {"resource": resource(labelSelector={"matchLabels": {"a": "b"}})},
+            "labelSelector cannot be changed",
+        ),
+        (
+            {"inference": {"preset": {"name": "phi-4"}}},
+            "inference.preset (phi-3-mini-4k-instruct, public) cannot be changed",
+        ),
         ({"inference": {"template": {"spec": {}}}}, "cannot be added or taken away"),
         ({"inference": None, "tuning": TUNING}, "inference and tuning cannot be added or taken away"),
     ],

@@ -220,7 +220,8 @@ def test_one_model_in_several_processes_is_a_stateful_set(user: User, pods: Pods
         here = "- name: smollm2-135m-instruct"
         text = (FOLDER / name).read_text().replace(here, here.replace("-", "- distributed: true\n ", 1))
         (tmp_path / name).write_text(text)
-    until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")  # they read it at their next start
+    # They read it at their start: one on its way out would answer by the old one.
+    until(lambda: not any(map(pods.present, FUNCTIONS)), TO_ZERO_SECONDS, "no function, also not on its way out")
     user.kubectl("apply", "--server-side", "--field-manager=kaito", "-f", "-", stdin=catalogue(tmp_path))
     user.kubectl("apply", "-f", str(CONFIG / "examples" / "smollm2.yaml"))
     until(lambda: user.is_true(NAME, "WorkspaceReady"), 120, "WorkspaceReady")

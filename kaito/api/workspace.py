@@ -35,20 +35,18 @@ def _rules(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "messageExpression": text} for rule, text in rules]}
 
 
-_ANEW = "': delete the Workspace and create it anew'"
+_ANEW = "delete the Workspace and create it anew"
 
 
 def _immutable(field: str, name: str, *, shown: bool = True) -> tuple[str, str]:
     """``shown``: a text that says what it was and was to be; of numbers and labels CEL's limits allow that not."""
-    change = f" + ' from ' + oldSelf.{field} + ' to ' + self.{field}" if shown else ""
-    return f"self.{field} == oldSelf.{field}", f"'{name} cannot be changed'{change} + {_ANEW}"
+    change = f" from ' + oldSelf.{field} + ' to ' + self.{field} + '" if shown else ""
+    return f"self.{field} == oldSelf.{field}", f"'{name} cannot be changed{change}: {_ANEW}'"
 
 
 def _fixed_preset(rule: str, name: str) -> tuple[str, str]:
-    return (
-        rule,
-        f"'{name} (' + oldSelf.preset.name + ', ' + oldSelf.preset.accessMode + ') cannot be changed' + {_ANEW}",
-    )
+    old = "oldSelf.preset.name + ', ' + oldSelf.preset.accessMode"
+    return rule, f"'{name} (' + {old} + ') cannot be changed: {_ANEW}'"
 
 
 #: Of these a node has its own, whatever a Workspace asks for.
@@ -244,7 +242,7 @@ class InferenceSpec(ApiModel):
             ),
             (
                 "has(oldSelf.template) == has(self.template)",
-                f"'inference.template cannot be added or taken away' + {_ANEW}",
+                f"'inference.template cannot be added or taken away: {_ANEW}'",
             ),
         )
     )
@@ -266,7 +264,7 @@ class TuningSpec(ApiModel):
             (
                 "(has(self.input.name) ? self.input.name : '') == (has(oldSelf.input.name) ? oldSelf.input.name : '')",
                 "'tuning.input.name cannot be changed from \"' + (has(oldSelf.input.name) ? oldSelf.input.name : '')"
-                f" + '\"' + {_ANEW}",
+                f" + '\": {_ANEW}'",
             ),
         )
     )
@@ -303,7 +301,7 @@ WORKSPACE_RULES = _rules(
     ),
     (
         "has(oldSelf.inference) == has(self.inference) && has(oldSelf.tuning) == has(self.tuning)",
-        f"'inference and tuning cannot be added or taken away' + {_ANEW}",
+        f"'inference and tuning cannot be added or taken away: {_ANEW}'",
     ),
     (
         f"self.metadata.name.matches('{DNS_LABEL}') && size(self.metadata.name) <= 63",

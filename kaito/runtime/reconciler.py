@@ -270,9 +270,15 @@ class Reconciler(Generic[Observed]):
         return None
 
     def _know(self, key: Key, observed: Observed, plan: Plan, started: float) -> None:
-        """What was done, and will be told."""
+        """Keep in mind what was done, and will be told."""
         self._echoes.note(key, self._function.own(observed), self._function.others(observed), plan)
-        self._remember(key, plan)
+        with self._changed:
+            if plan.settled:
+                self._unsettled.discard(key)
+            else:
+                self._unsettled.add(key)
+        if plan.requeue_after is not None:
+            self._timers.at(time.monotonic() + plan.requeue_after, partial(self.submit, [key]))
         log.info(
             "reconciled",
             object=str(key),
@@ -282,20 +288,11 @@ class Reconciler(Generic[Observed]):
             seconds=round(time.monotonic() - started, 3),
         )
 
-    def _remember(self, key: Key, plan: Plan) -> None:
-        with self._changed:
-            if plan.settled:
-                self._unsettled.discard(key)
-            else:
-                self._unsettled.add(key)
-        if plan.requeue_after is not None:
-            self._timers.at(time.monotonic() + plan.requeue_after, partial(self.submit, [key]))
-
     def _balance_fast_sweep(self) -> None:
         """Have the fast sweep exactly while something is unsettled or unheard."""
-        self._fast_sweep.switch(self._wants_fast_sweep)
-        with self._changed:
-            self._changed.notify_all()
+        if self._fast_sweep.switch(self._wants_fast_sweep):
+            with self._changed:
+                self._changed.notify_all()
 
     def _wants_fast_sweep(self) -> bool | None:
         with self._changed:

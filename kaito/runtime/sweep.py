@@ -23,13 +23,13 @@ class FastSweep:
         self._lock = threading.Lock()
         self._on: bool | None = None  # not known at start, nor after a write that failed
 
-    def switch(self, wanted: Callable[[], bool | None]) -> None:
+    def switch(self, wanted: Callable[[], bool | None]) -> bool:
         """On or off, as ``wanted`` says when it is this call's turn: writes come in the order of the decisions. None
-        leaves it as it is."""
+        leaves it as it is. Returns whether there was anything to write."""
         with self._lock:
             on = wanted()
             if on is None or on == self._on:
-                return
+                return False
             self._on = on
             meta = self._manifest["metadata"]
             try:
@@ -40,6 +40,7 @@ class FastSweep:
             except KubeError as error:
                 self._on = None
                 log.warning("fast sweep not switched", on=on, error=str(error))
+            return True
 
 
 def fast_sweep(function: str) -> Object:

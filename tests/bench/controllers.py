@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import heapq
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +32,9 @@ from kaito.api.conditions import conditions_of
 from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NAMESPACE, NODE, WORKSPACE, Kind, Object
 from kaito.api.status import identity
 from kaito.embedded.knative.follow import Follower
+from kaito.runtime.crew import Crew
 from kaito.runtime.kube import Kube, KubeError
+from kaito.runtime.timers import Timers
 from tests.bench.platform import AUDIT_LOG
 
 PLACE: Final = "bench"
@@ -53,11 +55,8 @@ class Knative:
 
     def __init__(self, kube: Kube, pod_seconds: float) -> None:
         self._kube, self._seconds = kube, pod_seconds
-        self._changed = threading.Condition()
-        self._due: list[tuple[float, str, int, Object]] = []
+        self._timers, self._workers = Timers(), Crew(4, "knative")
         self._follower = Follower(kube, KNATIVE_SERVICE, self._list, self._event, PLACE)
-        for _ in range(4):
-            threading.Thread(target=self._work, daemon=True).start()
         self._follower.start()
 
     def stop(self) -> None:
@@ -70,29 +69,20 @@ class Knative:
     def _event(self, event: str, service: Object) -> None:
         current = (service.get("status") or {}).get("observedGeneration") == service["metadata"]["generation"]
         if event != "DELETED" and not current:
-            meta = service["metadata"]
-            with self._changed:
-                heapq.heappush(self._due, (time.monotonic() + self._seconds, meta["name"], meta["generation"], service))
-                self._changed.notify()
+            ready = partial(self._workers.submit, partial(self._ready, service))
+            self._timers.at(time.monotonic() + self._seconds, ready)
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                wait = self._due[0][0] - time.monotonic() if self._due else None
-                if wait is None or wait > 0:
-                    self._changed.wait(wait)
-                    continue
-                _, name, generation, service = heapq.heappop(self._due)
-            status = {
-                "observedGeneration": generation,
-                "url": f"http://{name}.{PLACE}.localhost",
-                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
-            }
-            try:
-                self._kube.apply({**identity(service), "status": status}, manager="bench", subresource="status")
-            except KubeError as error:
-                if error.status not in (404, 409):  # gone by now
-                    raise
+    def _ready(self, service: Object) -> None:
+        status = {
+            "observedGeneration": service["metadata"]["generation"],
+            "url": f"http://{service['metadata']['name']}.{PLACE}.localhost",
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+        }
+        try:
+            self._kube.apply({**identity(service), "status": status}, manager="bench", subresource="status")
+        except KubeError as error:
+            if error.status not in (404, 409):  # gone by now
+                raise
 
 
 class Watching:

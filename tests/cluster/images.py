@@ -86,14 +86,6 @@ def _model(report: Report) -> Image:
     return Image(reference, content.name, _files(reference, {"weights": content / "weights"}))
 
 
-def of_folder(reference: str, name: str, folder: Path) -> Image:
-    """An image that holds just this folder, as ``name``."""
-    digest = hashlib.sha256()
-    for file in sorted(it for it in folder.rglob("*") if it.is_file()):
-        digest.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
-    return Image(reference, digest.hexdigest()[:24], _files(reference, {name: folder}))
-
-
 def _files(reference: str, files: Mapping[str, Path], *entrypoint: str) -> Callable[[IO[bytes], Container[str]], None]:
     def send(out: IO[bytes], _present: Container[str]) -> None:
         archive.write(out, reference, files, entrypoint)

@@ -17,8 +17,8 @@ from kaito.embedded.manifests import CONFIG
 from kaito.embedded.models import SMOLLM2, ModelStore
 from presets.catalogue import FOLDER, MODELS_FILE, SKUS_FILE
 from presets.manifest import text as catalogue
+from tests.cluster import archive
 from tests.cluster.cluster import Cluster
-from tests.cluster.images import of_folder
 from tests.cluster.layout import NODE_NAME
 from tests.e2e.cluster.conftest import Pods, User, installed
 from tests.e2e.conftest import until
@@ -99,8 +99,9 @@ def adapter(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     reference, folder = "dev.local/kaito/adapter-noise:1", tmp_path_factory.mktemp("adapter")
     weights = ModelStore(cache_dir()).resolve(SMOLLM2.image)
     assert weights is not None, "the cluster has it"
-    image = of_folder(reference, "data", make_adapter(weights / "weights", folder / "data"))
-    cluster.containerd.load([image], folder / "loaded.json", print)
+    with (folder / "image.tar").open("wb") as image:
+        archive.write(image, reference, {"data": make_adapter(weights / "weights", folder / "data")})
+    cluster.containerd.ctr("images", "import", image.name)
     yield reference
     cluster.containerd.ctr("images", "rm", reference)
 

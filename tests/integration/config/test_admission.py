@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kaito.api.resources import WORKSPACE, Kind, Object
+from kaito.api.resources import WORKSPACE, WORKSPACE_OWNER, Kind, Object
 from kaito.embedded import programs
 from kaito.embedded.controlplane import ControlPlane
 from kaito.embedded.manifests import CONFIG
@@ -107,8 +108,7 @@ INVALID = {
     "private of a bad image": (
         workspace(inference={"preset": {"name": "x", "presetOptions": {"image": ":1"}}}), "is no image reference"),
     "tuning on two": (
-        workspace(inference=None, tuning=TUNING, resource=resource(count=2)),
-        "tuning runs on one node: set it to 1"),
+        workspace(inference=None, tuning=TUNING, resource=resource(count=2)), "tuning runs on one node: set it to 1"),
     "tuning of nothing": (workspace(inference=None, tuning=tuning(input=None)), "tuning.input: Required value"),
     "tuning to nothing": (workspace(inference=None, tuning=tuning(output=None)), "tuning.output: Required value"),
     "tuning to nowhere": (workspace(inference=None, tuning=tuning(output={})), "exactly one of volumeSource or image"),
@@ -177,10 +177,7 @@ def test_what_can_be_changed(kube: Kube, change: Object) -> None:
             {"resource": resource(instanceType="Standard_NC12s_v3")},
             "resource.instanceType cannot be changed from Standard_",
         ),
-        (
-            {"resource": resource(labelSelector={"matchLabels": {"a": "b"}})},
-            "labelSelector cannot be changed",
-        ),
+        ({"resource": resource(labelSelector={"matchLabels": {"a": "b"}})}, "labelSelector cannot be changed"),
         (
             {"inference": {"preset": {"name": "phi-4"}}},
             "inference.preset (phi-3-mini-4k-instruct, public) cannot be changed",
@@ -215,20 +212,21 @@ def test_the_examples_are_accepted(kube: Kube, path: Path) -> None:
     assert kube.apply(obj, manager="user")["metadata"]["uid"]
 
 
+def kubectl_get(control_plane: ControlPlane, *words: str) -> str:
+    argv = [str(programs.prepare().kubectl), "--kubeconfig", str(control_plane.kubeconfig), "get", *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def test_owner_references_name_the_version_that_the_garbage_collector_watches(control_plane: ControlPlane) -> None:
+    group = json.loads(kubectl_get(control_plane, "--raw", f"/apis/{WORKSPACE_OWNER.group}"))
+    assert group["preferredVersion"]["groupVersion"] == WORKSPACE_OWNER.api_version
+
+
 def test_kubectl_prints_exactly_these_columns(control_plane: ControlPlane, kube: Kube) -> None:
     kube.apply(workspace("columns"), manager="user")
 
     def header(*words: str) -> str:
-        argv = [
-            str(programs.prepare().kubectl),
-            "--kubeconfig",
-            str(control_plane.kubeconfig),
-            "get",
-            "workspace",
-            "columns",
-            *words,
-        ]
-        return " ".join(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[0].split())
+        return " ".join(kubectl_get(control_plane, "workspace", "columns", *words).splitlines()[0].split())
 
     assert header() == "NAME INSTANCE RESOURCEREADY INFERENCEREADY WORKSPACEREADY AGE"
     assert header("-o", "wide") == (

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaito.api.resources import NODE, WORKSPACE, Kind, Object
+from kaito.runtime import progress
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, Kube, KubeError, Unavailable
@@ -32,6 +33,8 @@ class RecordingKube:
         self.written: list[str] = []
         self.refuses: dict[str, KubeError] = {}
         self.conflicts = 0
+        self.may_tell = threading.Event()
+        self.may_tell.set()
 
     def apply(self, obj: Object, *, manager: str, subresource: str | None = None) -> Object:
         if self.conflicts:
@@ -39,6 +42,8 @@ class RecordingKube:
             raise Conflict(409, "Conflict", "somebody was faster")
         if obj["metadata"]["name"] in self.refuses:
             raise self.refuses[obj["metadata"]["name"]]
+        if obj["metadata"]["name"].endswith("is told"):
+            assert self.may_tell.wait(LIMIT)
         self.written.append(obj["metadata"]["name"])
         return obj
 
@@ -156,13 +161,16 @@ def test_what_is_done_comes_before_what_is_told_of_it() -> None:
 
 def test_progress_is_told_a_moment_later_and_nobody_waits_for_that() -> None:
     fixture = Fixture(lambda name: telling(name, settled=False))
+    fixture.kube.may_tell.clear()
     fixture.run(A)
     assert "a is told" not in fixture.kube.written
+    fixture.kube.may_tell.set()
     with fixture.reconciler._changed:
         assert fixture.reconciler._changed.wait_for(lambda: fixture.kube.written.count("a is told") == 2, LIMIT)
 
 
-def test_progress_that_is_over_when_it_would_be_told_is_not() -> None:
+def test_progress_that_is_over_when_it_would_be_told_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "SECONDS", LIMIT)
     plans = iter([telling("soon", settled=False), telling("over")])
     fixture = Fixture(lambda _: next(plans))
     fixture.run(A)

@@ -99,6 +99,11 @@ def _in_force(kube: Kube) -> None:
             workspace(instance_type="gpu-box"),
             'resource.instanceType: "gpu-box" is not in the catalogue and starts with',
         ),
+        *(
+            (workspace(instance_type=it), f'resource.instanceType: "{it}" is not in the catalogue')
+            for it in ("1", "16", "name", "gpus", "azure,Standard_NC12", "NVIDIA T4")
+        ),
+        *((workspace(it), f'there is no preset "{it}" in the catalogue') for it in ("public", "7b", "1")),
         (
             workspace("falcon-40b", SMALL),
             "resource: insufficient number of GPUs: falcon-40b needs 2, and 1 x Standard_NC6s_v3 has 1;"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from kaito.api.resources import Kind, Object
-from kaito.runtime.kube import Kube, KubeError
-from kaito.runtime.plan import Apply, Delete, Effect, Mark
+from kaito.runtime.kube import Conflict, Kube, KubeError
+from kaito.runtime.plan import Apply, Delete, Effect, Mark, Tell
 
 
 def run(effect: Effect, kube: Kube, manager: str) -> None:
@@ -16,6 +18,9 @@ def run(effect: Effect, kube: Kube, manager: str) -> None:
             _mark(effect, kube)
         case Delete():
             kube.delete(effect.kind, effect.name, effect.namespace or None, uid=effect.uid)
+        case Tell():
+            with contextlib.suppress(Conflict):  # told already
+                kube.create(effect.event)
 
 
 def _mark(effect: Mark, kube: Kube) -> None:

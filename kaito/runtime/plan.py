@@ -16,7 +16,7 @@ from kaito.api.resources import Kind, Object
 @dataclass(frozen=True, slots=True)
 class Apply:
     """Server-side apply of exactly these fields. ``why`` is for the person reading the log or a replay. ``tells``: it
-    only reports on what else is there, as a status and an Event do."""
+    only reports on what else is there, as a status does."""
 
     object: Object
     why: str
@@ -59,7 +59,20 @@ class Delete:
         return f"delete {self.kind.kind} {self.name}: {self.why}"
 
 
-Effect = Apply | Mark | Delete
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Create this Kubernetes Event; one of that name is the same.
+
+    Not server-side apply, which takes the API server half as much again: nobody changes an Event.
+    """
+
+    event: Object
+
+    def __str__(self) -> str:
+        return f"event of {self.event['involvedObject']['name']}: {self.event['reason']}"
+
+
+Effect = Apply | Mark | Delete | Tell
 
 
 def finalizer(
@@ -97,7 +110,7 @@ class Plan:
 
 
 def _tells(effect: Effect) -> bool:
-    return isinstance(effect, Apply) and effect.tells
+    return isinstance(effect, Tell) or (isinstance(effect, Apply) and effect.tells)
 
 
 def holds(wanted: object, found: object) -> bool:

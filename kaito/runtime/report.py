@@ -9,7 +9,7 @@ from kaito.api.conditions import conditions_of, settle
 from kaito.api.meta import Condition
 from kaito.api.resources import Object
 from kaito.api.status import identity, is_transition, same_status, transitions
-from kaito.runtime.plan import Apply
+from kaito.runtime.plan import Apply, Effect, Tell
 
 
 def report(
@@ -20,7 +20,7 @@ def report(
     sums: Collection[str],
     function: str,
     now: datetime,
-) -> tuple[Apply, ...]:
+) -> tuple[Effect, ...]:
     """The writes that make the status say ``found`` and ``facts``; none where it says so already.
 
     What failed, and how far it has come, become Events; ``sums`` only repeat what others say. Events come first: they
@@ -33,7 +33,7 @@ def report(
     told = _told(found, before, sums)
     gist = ", ".join(f"{condition.type}={condition.status}" for condition in found)
     return (
-        *(Apply(event, event["reason"], tells=True) for event in transitions(obj, before, told, function, now)),
+        *(Tell(event) for event in transitions(obj, before, told, function, now)),
         Apply({**identity(obj), "status": status}, gist, subresource="status", tells=True),
     )
 

@@ -11,7 +11,7 @@ from functions.workspace.observed import Observed
 from functions.workspace.reconcile import refused
 from functions.workspace.settings import Settings
 from kaito.api.resources import MACHINE, NODE_CLAIM, Kind, Object
-from kaito.runtime.plan import Delete, Mark, Plan
+from kaito.runtime.plan import Delete, Mark, Plan, Tell
 from tests.unit.functions.workspace.scenes import (
     MACHINE_NAME,
     NOW,
@@ -278,7 +278,7 @@ def test_a_service_of_somebody_else_is_not_taken_over() -> None:
 
 
 def test_a_transition_is_told_as_a_kubernetes_event() -> None:
-    events = applied(decide(Observed(workspace("phi-33"))), "Event")
+    events = [it.event for it in decide(Observed(workspace("phi-33"))).effects if isinstance(it, Tell)]
     assert {event["type"] for event in events} == {"Warning"}
     assert events[0]["involvedObject"]["name"] == "phi"
 

@@ -18,7 +18,7 @@ from kaito.runtime import progress
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, Kube, KubeError, Unavailable
-from kaito.runtime.plan import Apply, Plan
+from kaito.runtime.plan import Apply, Plan, Tell
 from kaito.runtime.reconciler import CONFLICT_TRIES, Function, Reconciler
 from kaito.runtime.sweep import fast_sweep
 
@@ -46,6 +46,9 @@ class RecordingKube:
             assert self.may_tell.wait(LIMIT)
         self.written.append(obj["metadata"]["name"])
         return obj
+
+    def create(self, obj: Object) -> Object:
+        return self.apply(obj, manager="")
 
     def delete(self, kind: Kind, name: str, namespace: str | None = None, **_: Any) -> None:
         self.written.append(f"-{name}")
@@ -146,7 +149,7 @@ def telling(name: str, *, settled: bool = True) -> Plan:
     """One thing to do, and two that tell of it."""
     (done,) = applying(f"{name} is done").effects
     head = {"apiVersion": "v1", "metadata": {"name": f"{name} is told", "namespace": "default"}}
-    event = Apply({**head, "kind": "Event"}, "Done", tells=True)
+    event = Tell({**head, "kind": "Event", "involvedObject": {"name": name}, "reason": "Done"})
     return Plan(
         (done, event, Apply({**head, "kind": "Workspace", "status": {}}, "Done", subresource="status", tells=True)),
         settled=settled,

@@ -8,7 +8,7 @@ import pytest
 
 from kaito.api.meta import Condition, ConditionStatus
 from kaito.api.resources import Object
-from kaito.runtime.plan import Apply
+from kaito.runtime.plan import Apply, Tell
 from kaito.runtime.report import report
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -40,7 +40,7 @@ def told(obj: Object, *said: str) -> list[str]:
     *events, status = report(obj, conditions(*said), {}, sums=("Ready",), function="test", now=NOW)
     assert isinstance(status, Apply)
     assert status.subresource == "status"
-    return [event.object["reason"] for event in events]
+    return [event.event["reason"] for event in events if isinstance(event, Tell)]
 
 
 @pytest.mark.parametrize(

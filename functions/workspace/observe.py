@@ -110,10 +110,15 @@ def _around(reader: _Reader, catalogue: Catalogue, obj: Object) -> Observed:
         children,
         reader.get(CONFIG_MAP, meta.namespace, config) if config else None,
         _pods(reader, workspace, children),
-        # A new one, which the function has not marked yet, has no history.
-        () if is_recorded(obj) or FINALIZER not in meta.finalizers else _own(reader, CONTROLLER_REVISION, workspace),
+        () if is_recorded(obj) or _has_no_past(workspace) else _own(reader, CONTROLLER_REVISION, workspace),
         _routed(reader, workspace, children),
     )
+
+
+def _has_no_past(workspace: Workspace) -> bool:
+    """A new one, which never asked for anything else. (A changed one without the mark may well have a history: the
+    function died before it set the mark, or was late.)"""
+    return workspace.metadata.generation == 1 and FINALIZER not in workspace.metadata.finalizers
 
 
 def _claims(reader: _Reader, namespace: str, name: str) -> tuple[Object, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 
 from functions.workspace.history import LIMIT, digest, is_recorded, record
-from kaito.api.resources import Object
+from kaito.api.resources import CONTROLLER_REVISION, Object
 from kaito.runtime.plan import Apply, Delete
+from tests.unit.functions.workspace.cluster import Cluster
 from tests.unit.functions.workspace.scenes import workspace
 
 
@@ -85,3 +86,15 @@ def test_another_workspace_of_the_name_had_a_history_of_its_own() -> None:
     assert isinstance(effect, Apply)
     assert effect.object["metadata"]["name"] not in kept.revisions
     assert annotations["workspace.kaito.io/revision"] == "1"
+
+
+def test_a_wish_that_changed_before_its_first_mark_has_the_next_number() -> None:
+    cluster = Cluster()
+    new = asking("0.1")
+    new["metadata"]["finalizers"] = []
+    made = cluster.create(new)
+    cluster.reconcile("default", "phi", writes=1)
+    cluster.change(made, inference=asking("0.2")["inference"])
+    cluster.reconcile("default", "phi")
+    assert sorted(it["revision"] for it in cluster.every(CONTROLLER_REVISION)) == [1, 2]
+    assert made["metadata"]["annotations"]["workspace.kaito.io/revision"] == "2"

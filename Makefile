@@ -8,7 +8,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint constrai
 # What the cluster needs of Debian: Go modules and PyPI have the rest.
 CLUSTER_PACKAGES := buildah catatonit iproute2 iptables mmdebstrap runc
 
-.PHONY: demo test setup tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers
+.PHONY: demo test setup tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers chaos
 
 demo: setup
 	@$(BIN)/kaito demo
@@ -35,6 +35,11 @@ B ?= 60
 P ?= 5
 bench-controllers: setup
 	@$(BIN)/python -m tests.bench.controllers $(N) $(B) $(P)
+
+# N runs of a claim on the emulated AKS with faults, kills and old looks, from SEED on: a failing one prints its history.
+SEED ?= 1
+chaos: tools
+	@$(BIN)/python -m tests.chaos $(N) $(SEED)
 
 cluster-tools: setup
 	@if test "$$(id -u)" = 0 && command -v apt-get >/dev/null && ! dpkg -s $(CLUSTER_PACKAGES) >/dev/null 2>&1; then \
@@ -67,7 +72,7 @@ $(VENV)/.tools: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
 	@echo "setup: the kaito command and the development tools"
 	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
-	@$(INSTALL) --editable '.[cli,dev]'
+	@$(INSTALL) --editable '.[cli,dev,provisioner]'
 	@touch $@
 
 packages: $(VENV)/.packages

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from functions.provisioner.launch import Launch, Release, stage
-from functions.provisioner.observed import LABEL_CLAIM, Observed
+from functions.provisioner.observed import Observed
 from functions.provisioner.settings import Settings
-from kaito.api.claims import GPU, Claim
+from kaito.api.claims import GPU, LABEL_CLAIM, Claim
 from kaito.api.nodes import gpus, is_ready
 from kaito.api.resources import NODE, Object
 from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE
@@ -42,10 +42,10 @@ def launch(claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: 
     return _launched(claim, (node,), (Apply(_with(node, labels(claim)), f"free: taken for {claim.metadata.name}"),))
 
 
-def release(claim: Claim, nodes: tuple[Object, ...]) -> Release:
+def release(claim: Claim, observed: Observed) -> Release:
     """Its labels go; the nodes stay. An apply without them takes away what an earlier one brought."""
     why = f"its claim {claim.metadata.name} goes"
-    return Release(tuple(Apply(_with(node, {}), why) for node in nodes), done=True)
+    return Release(tuple(Apply(_with(node, {}), why) for node in observed.nodes), done=True)
 
 
 def labels(claim: Claim) -> dict[str, str]:

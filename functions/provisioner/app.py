@@ -8,19 +8,27 @@ from datetime import datetime
 from functools import partial
 from operator import attrgetter
 
+import structlog
+
 import presets
+from functions.provisioner.aks.client import Pools
+from functions.provisioner.aks.failure import AzureError
 from functions.provisioner.observe import observe
-from functions.provisioner.observed import LABEL_CLAIM, Observed
-from functions.provisioner.reconcile import NAME, reconcile, refused
+from functions.provisioner.observed import Observed
+from functions.provisioner.reconcile import reconcile, refused
 from functions.provisioner.settings import Settings
-from kaito.api.claims import CLAIM_KINDS
+from functions.provisioner.status import NAME
+from kaito.api.claims import CLAIM_KINDS, LABEL_CLAIM
 from kaito.api.resources import NODE
+from kaito.runtime.apply import run
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key, owner_key
 from kaito.runtime.kube import Kube
-from kaito.runtime.plan import Plan
+from kaito.runtime.plan import Beyond, Effect, Plan, Refused
 from kaito.runtime.reconciler import Function
 from kaito.runtime.sweep import fast_sweep, hears
+
+log = structlog.get_logger()
 
 
 def keys(event: Event) -> Iterable[Key]:
@@ -38,28 +46,46 @@ def keys(event: Event) -> Iterable[Key]:
     return tuple(Key(kind, "", name) for kind in CLAIM_KINDS) if name else ()  # the label names no kind
 
 
-def list_keys(kube: Kube) -> Sequence[Key]:
-    return [Key(kind, "", item["metadata"]["name"]) for kind in CLAIM_KINDS for item in kube.list_installed(kind)]
+def list_keys(kube: Kube, pools: Pools | None = None) -> Sequence[Key]:
+    """All claims, and those that agent pools of ours were made for: a pool that has lost its claim is found so."""
+    claims = [Key(kind, "", item["metadata"]["name"]) for kind in CLAIM_KINDS for item in kube.list_installed(kind)]
+    try:
+        made_for = [pool.claim for pool in pools.list()] if pools else []
+    except AzureError as error:
+        log.warning("agent pools not listed", error=str(error))  # as each claim will say
+        made_for = []
+    return list(dict.fromkeys((*claims, *filter(None, made_for))))
 
 
 def function() -> Function[Observed]:
     settings = Settings.from_environment(os.environ)
     catalogue = presets.installed(os.environ)
+    pools = Pools.of(settings.azure) if settings.azure else None
 
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)
 
-    reads = partial(observe, others=settings.adopts)
+    def refuse(observed: Observed, write: Refused, now: datetime) -> Plan:
+        return refused(observed, write, catalogue, now)
+
+    def write(effect: Effect, kube: Kube, manager: str) -> None:
+        if pools and isinstance(effect, Beyond):
+            pools.run(effect)
+        else:
+            run(effect, kube, manager)
+
+    reads = partial(observe, others=settings.adopts, pools=pools)
     return Function(
         name=NAME,
         keys=keys,
         stirs=NODE,
-        list_keys=list_keys,
+        list_keys=partial(list_keys, pools=pools),
         observe=reads,
         own=attrgetter("claim"),
         others=lambda it: (*it.nodes, *it.others),
         reconcile=decide,
-        refused=refused,
+        refused=refuse,
+        run=write,
         fast_sweep=fast_sweep(NAME),
         hears=partial(hears, function=NAME),
     )

@@ -30,10 +30,13 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """``effects`` let go of the claim's nodes; ``done``: after them nothing of the claim is left in the cloud."""
+    """``effects`` let go of the claim's nodes; ``done``: after them nothing of the claim is left in the cloud. Until
+    then, ``condition`` is what keeps it, where that is worth telling."""
 
     effects: tuple[Effect, ...]
     done: bool
+    condition: Condition | None = None
+    requeue_after: float | None = None
 
 
 class Cloud(Protocol):
@@ -41,7 +44,7 @@ class Cloud(Protocol):
 
     def launch(self, claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: datetime) -> Launch: ...
 
-    def release(self, claim: Claim, nodes: tuple[Object, ...]) -> Release: ...
+    def release(self, claim: Claim, observed: Observed) -> Release: ...
 
 
 def stage(claim: Claim, index: int, status: ConditionStatus, reason: str, message: str) -> Condition:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from functions.provisioner.launch import Launch, Release, stage
-from functions.provisioner.observed import LABEL_CLAIM, Observed
+from functions.provisioner.observed import Observed
 from functions.provisioner.settings import Settings
-from kaito.api.claims import GPU, Claim
+from kaito.api.claims import GPU, LABEL_CLAIM, Claim
 from kaito.api.conditions import parse_time, rfc3339
 from kaito.api.resources import NODE, Object
 from kaito.api.status import controller_reference
@@ -39,14 +39,14 @@ def launch(claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: 
     )
 
 
-def release(claim: Claim, nodes: tuple[Object, ...]) -> Release:
+def release(claim: Claim, observed: Observed) -> Release:
     """Delete them; one that is already going is waited for."""
     effects = tuple(
         Delete(NODE, node["metadata"]["name"], "", node["metadata"]["uid"], f"its claim {claim.metadata.name} goes")
-        for node in nodes
+        for node in observed.nodes
         if not node["metadata"].get("deletionTimestamp")
     )
-    return Release(effects, done=not nodes)
+    return Release(effects, done=not observed.nodes)
 
 
 def _boot(claim: Claim, sku: Sku, nodes: Sequence[Object], now: datetime) -> Iterator[Effect]:

@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from functions.provisioner.observed import LABEL_CLAIM, Observed
+from functions.provisioner.aks.client import Pools
+from functions.provisioner.aks.failure import AzureError
+from functions.provisioner.aks.pool import Pool, pool_name
+from functions.provisioner.observed import Observed
+from kaito.api.claims import LABEL_CLAIM
 from kaito.api.resources import NODE, Object
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube
 
 
-def observe(kube: Kube, keys: Sequence[Key], *, others: bool = False) -> Mapping[Key, Observed]:
-    """Read one claim by a get, several by a list a kind; with ``others``, the nodes that are not theirs too."""
+def observe(
+    kube: Kube, keys: Sequence[Key], *, others: bool = False, pools: Pools | None = None
+) -> Mapping[Key, Observed]:
+    """Read one claim by a get, several by a list a kind; with ``others``, the nodes that are not theirs too.
+
+    Their agent pools come first: a pool whose claim is not there after that, has lost it.
+    """
+    if pools is None:
+        return _observe(kube, keys, others=others)
+    found = _pools(pools, keys)
+    seen = _observe(kube, keys, others=others)
+    return {key: replace(seen[key], pool=found[key]) for key in keys}
+
+
+def _pools(pools: Pools, keys: Sequence[Key]) -> Mapping[Key, Pool | AzureError | None]:
+    """Of one claim by a get, of several by a list."""
+    try:
+        if len(keys) == 1:
+            return {key: pools.get(pool_name(key)) for key in keys}
+        by_name = {pool.name: pool for pool in pools.list()}
+        return {key: by_name.get(pool_name(key)) for key in keys}
+    except AzureError as error:
+        return dict.fromkeys(keys, error)
+
+
+def _observe(kube: Kube, keys: Sequence[Key], *, others: bool) -> Mapping[Key, Observed]:
     if len(keys) == 1:
         (key,) = keys
         claim = kube.get(key.kind, key.name)

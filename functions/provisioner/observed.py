@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from functions.provisioner.aks.failure import AzureError
+from functions.provisioner.aks.pool import Pool
 from kaito.api.resources import Object
-
-#: On every node of ours: the claim that has it.
-LABEL_CLAIM = "kaito.sh/claim"
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """The claim (None once gone) and its nodes; more than one is a mistake that is reported, never acted on.
 
-    ``others`` are the nodes that are not its own, read only where a claim may be given one of them.
+    ``others`` are the nodes that are not its own, read only where a claim may be given one of them. ``pool`` is the
+    agent pool of its name, read only where the cloud is AKS; an error is why that could not be read.
     """
 
     claim: Object | None
     nodes: tuple[Object, ...] = ()
     others: tuple[Object, ...] = ()
+    pool: Pool | AzureError | None = None

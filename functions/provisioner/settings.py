@@ -5,17 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kaito.api.durations import seconds
+
 CREATE, LABEL = "create", "label"
 #: The clouds, and where the nodes of the local one come from; the first of each is the default.
-CLOUDS = ("local",)
+CLOUDS = ("local", "aks")
 LOCAL_NODES = (CREATE, LABEL)
 
 
 @dataclass(frozen=True, slots=True)
+class ManagedCluster:
+    """Where Azure has the Kubernetes cluster. ``endpoint``: of Azure's resource manager, empty for the public cloud's;
+    the names of its variables are the reference's."""
+
+    subscription: str
+    resource_group: str
+    name: str
+    endpoint: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> ManagedCluster:
+        """Raises ValueError that names what is missing."""
+        names = ("ARM_SUBSCRIPTION_ID", "ARM_RESOURCE_GROUP", "AZURE_CLUSTER_NAME")
+        values = [environment.get(name, "").strip() for name in names]
+        if missing := [name for name, value in zip(names, values, strict=True) if not value]:
+            raise ValueError(f"KAITO_CLOUD is aks, so set {', '.join(missing)} too")
+        subscription, group, name = values
+        return cls(subscription, group, name, environment.get("ARM_ENDPOINT", "").strip())
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """``local_nodes``: the local cloud creates Node objects with no machine behind them (the embedded platform), or
+    """``azure``: the cluster whose agent pools are the nodes; None for the local cloud. ``launch_deadline`` and
+    ``registration_deadline``: seconds that a pool may take to be there, and then its node to join.
+
+    ``local_nodes``: the local cloud creates Node objects with no machine behind them (the embedded platform), or
     labels the cluster's own nodes. ``boot_seconds``: how long a node that it creates takes to register."""
 
+    azure: ManagedCluster | None = None
+    launch_deadline: float = 30 * 60
+    registration_deadline: float = 15 * 60
     local_nodes: str = CREATE
     boot_seconds: float = 2
 
@@ -27,11 +56,21 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Raises ValueError for what this release does not know."""
-        _choice(environment, "KAITO_CLOUD", CLOUDS)
+        aks = _choice(environment, "KAITO_CLOUD", CLOUDS) == "aks"
         return cls(
+            azure=ManagedCluster.from_environment(environment) if aks else None,
+            launch_deadline=_seconds(environment, "KAITO_LAUNCH_DEADLINE", "30m"),
+            registration_deadline=_seconds(environment, "KAITO_REGISTRATION_DEADLINE", "15m"),
             local_nodes=_choice(environment, "KAITO_LOCAL_NODES", LOCAL_NODES),
             boot_seconds=float(environment.get("KAITO_LOCAL_BOOT_SECONDS", "2")),
         )
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: str) -> float:
+    try:
+        return seconds(environment.get(name, default))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _choice(environment: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:

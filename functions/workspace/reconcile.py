@@ -27,7 +27,7 @@ from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition
 from kaito.api.resources import KNATIVE_SERVICE, MACHINE, STATEFUL_SET, Kind, Object
 from kaito.api.workspace import FINALIZER, Workspace
-from kaito.runtime.plan import Apply, Delete, Effect, Plan, finalizer, holds
+from kaito.runtime.plan import Apply, Delete, Effect, Plan, Refused, finalizer, holds
 from kaito.runtime.report import report
 from presets import Catalogue
 
@@ -83,12 +83,12 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     return Plan(tuple(effects), requeue_after=left if left > 0 else None, settled=False)
 
 
-def refused(observed: Observed, message: str, now: datetime) -> Plan:
+def refused(observed: Observed, write: Refused, now: datetime) -> Plan:
     """The API server refused a write of the plan for good: its words are for the Workspace's status."""
     obj = observed.workspace
     if obj is None:
         return Plan(settled=False)
-    found = write_refused(Workspace.model_validate(obj), conditions_of(obj), message)
+    found = write_refused(Workspace.model_validate(obj), conditions_of(obj), str(write))
     return Plan(_status(obj, found, {"state": "Failed"}, now), settled=False)
 
 

@@ -17,6 +17,8 @@ TERMINATION_FINALIZER = "karpenter.sh/termination"
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 GPU = "nvidia.com/gpu"
 CLAIM_KINDS = (MACHINE, NODE_CLAIM)
+#: On every node of ours: the claim that has it.
+LABEL_CLAIM = "kaito.sh/claim"
 
 
 class Requirement(ApiModel):
@@ -137,11 +139,15 @@ class Claim:
 
     @property
     def instance_types(self) -> tuple[str, ...]:
-        """The instance types asked for, in order; only operator In names what is wanted."""
+        """The instance types asked for, in order."""
+        return self.required(INSTANCE_TYPE)
+
+    def required(self, key: str) -> tuple[str, ...]:
+        """The values asked for, in order; only operator In names what is wanted."""
         return tuple(
             value
             for requirement in self.spec.requirements
-            if requirement.key == INSTANCE_TYPE and requirement.operator == "In"
+            if requirement.key == key and requirement.operator == "In"
             for value in requirement.values
         )
 

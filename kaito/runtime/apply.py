@@ -21,6 +21,8 @@ def run(effect: Effect, kube: Kube, manager: str) -> None:
         case Tell():
             with contextlib.suppress(Conflict):  # told already
                 kube.create(effect.event)
+        case _:
+            raise TypeError(f"{effect} is not for the API server")
 
 
 def _mark(effect: Mark, kube: Kube) -> None:
@@ -31,5 +33,8 @@ def _mark(effect: Mark, kube: Kube) -> None:
     try:
         kube.patch(Kind.of(effect.object), meta["name"], meta.get("namespace"), {"metadata": wanted})
     except KubeError as error:
-        if error.status != 404:  # gone is what a removed finalizer is for
+        if error.status != 404:
             raise
+        if not set(effect.finalizers) <= set(meta.get("finalizers") or ()):
+            raise Conflict(409, "Conflict", f"{meta['name']} is gone: nothing more is done for it") from error
+        # and gone is what a removed finalizer is for

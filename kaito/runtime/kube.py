@@ -17,22 +17,19 @@ from urllib.parse import urlencode, urlsplit
 from pydantic_core import from_json
 
 from kaito.api.resources import Kind, Object
+from kaito.runtime.plan import WriteError
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
-class KubeError(Exception):
+class KubeError(WriteError):
     """The API server refused or could not be reached; ``status`` is the HTTP status, 0 for no answer."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(f"{reason or status}: {message}")
         self.status, self.reason, self.message = status, reason, message
-
-    @property
-    def permanent(self) -> bool:
-        """The API server will say the same to the same request."""
-        return 400 <= self.status < 500 and self.status not in (409, 410, 429)
+        self.permanent = 400 <= status < 500 and status not in (409, 410, 429)
 
 
 class Conflict(KubeError):

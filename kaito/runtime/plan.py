@@ -13,6 +13,18 @@ from decimal import Decimal, InvalidOperation
 from kaito.api.resources import Kind, Object
 
 
+class WriteError(Exception):
+    """A write that was not done. ``permanent``: the very same one would be refused again."""
+
+    permanent = False
+
+
+class Beyond:
+    """The base of what a function writes elsewhere than on the API server; ``Function.run`` knows how."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Apply:
     """Server-side apply of exactly these fields. ``why`` is for the person reading the log or a replay. ``tells``: it
@@ -33,7 +45,8 @@ class Apply:
 class Mark:
     """Replace an object's finalizers and set annotations, if it has not changed since it was observed (else Conflict).
 
-    Gone is fine. Not server-side apply: a finalizer that somebody else happens to own too would never go away.
+    Gone is fine, but for one to be added: what comes after that is not to be done for it. Not server-side apply: a
+    finalizer that somebody else happens to own too would never go away.
     """
 
     object: Object
@@ -72,7 +85,18 @@ class Tell:
         return f"event of {self.event['involvedObject']['name']}: {self.event['reason']}"
 
 
-Effect = Apply | Mark | Delete | Tell
+Effect = Apply | Mark | Delete | Tell | Beyond
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A write that is refused for good, and with what words."""
+
+    effect: Effect
+    error: WriteError
+
+    def __str__(self) -> str:
+        return f"{self.effect}: {self.error}"
 
 
 def finalizer(

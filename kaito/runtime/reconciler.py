@@ -28,7 +28,7 @@ from kaito.runtime.echo import Echoes, content
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key
 from kaito.runtime.kube import Conflict, Kube, KubeError
-from kaito.runtime.plan import Effect, Plan
+from kaito.runtime.plan import Effect, Plan, Refused, WriteError
 from kaito.runtime.progress import Progress
 from kaito.runtime.sweep import FastSweep
 from kaito.runtime.timers import Timers
@@ -50,9 +50,9 @@ class Function(Generic[Observed]):
     ``keys`` turns an event into the objects it hints at; an event that hints at none, about an object of the kind
     ``stirs``, concerns whoever has read it, and may be what whatever is unsettled waits for. ``list_keys`` names all
     objects, for the sweep; ``observe`` does all reads for some keys at once; ``own`` is the key's own object among what
-    was read, and ``others`` are the rest. ``reconcile`` is pure, and so is ``refused``: what to write instead when the
-    API server refuses a write for good, with its words. ``fast_sweep`` is the PingSource that exists only while
-    something is unsettled, or ``hears`` says that events may not reach the function.
+    was read, and ``others`` are the rest. ``reconcile`` is pure, and so is ``refused``: what to write instead when a
+    write is refused for good, with the words it was refused with. ``run`` carries an effect out. ``fast_sweep`` is the
+    PingSource that exists only while something is unsettled, or ``hears`` says that events may not reach the function.
     """
 
     name: str
@@ -61,11 +61,12 @@ class Function(Generic[Observed]):
     list_keys: Callable[[Kube], Sequence[Key]]
     observe: Callable[[Kube, Sequence[Key]], Mapping[Key, Observed]]
     reconcile: Callable[[Observed, datetime], Plan]
-    refused: Callable[[Observed, str, datetime], Plan]
+    refused: Callable[[Observed, Refused, datetime], Plan]
     fast_sweep: Object
     hears: Callable[[Kube], bool]
     own: Callable[[Observed], Object | None]
     others: Callable[[Observed], Iterable[Object]]
+    run: Callable[[Effect, Kube, str], None] = run
 
 
 #: A reconcile on its way: it stops before it tells of what it has done, and says whether that may wait for what comes
@@ -254,19 +255,19 @@ class Reconciler(Generic[Observed]):
         if refused is not None:
             plan = self._function.refused(observed, refused, datetime.now(UTC))
             for effect in plan.effects:
-                run(effect, self._kube, self._function.name)
+                self._function.run(effect, self._kube, self._function.name)
             self._know(key, observed, plan, started)
 
-    def _run(self, key: Key, effects: Iterable[Effect]) -> str | None:
-        """Write them; returns the API server's words where it refuses one for good."""
+    def _run(self, key: Key, effects: Iterable[Effect]) -> Refused | None:
+        """Write them, up to one that is refused for good, which is returned."""
         for effect in effects:
             try:
-                run(effect, self._kube, self._function.name)
-            except KubeError as error:
+                self._function.run(effect, self._kube, self._function.name)
+            except WriteError as error:
                 if not error.permanent:
                     raise
                 log.warning("write refused", object=str(key), effect=str(effect), error=str(error))
-                return f"{effect}: {error}"
+                return Refused(effect, error)
         return None
 
     def _know(self, key: Key, observed: Observed, plan: Plan, started: float) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import pytest
 import yaml
 
+from functions.provisioner.settings import ManagedCluster, Settings
 from kaito.api.resources import CONFIG_MAP, CRD, KNATIVE_SERVICE, NAMESPACE, NODE, Kind, Object
 from kaito.embedded import programs
 from kaito.embedded.controlplane import ControlPlane
@@ -46,7 +47,7 @@ def enabled(objects: Iterable[Object]) -> frozenset[str]:
 
 
 def test_these_are_the_overlays() -> None:
-    assert OVERLAYS == ["embedded", "local"]
+    assert OVERLAYS == ["aks", "embedded", "local"]
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -73,6 +74,17 @@ def test_an_overlay_says_where_images_and_nodes_come_from(name: str, images: str
     assert environment(services["kaito-workspace"])["KAITO_SERVING_IMAGE"] == f"{images}/serving:0.1.0"
     settings = environment(services["kaito-provisioner"])
     assert (settings["KAITO_CLOUD"], settings["KAITO_LOCAL_NODES"]) == ("local", local_nodes)
+
+
+def test_on_aks_nodes_come_from_aks() -> None:
+    objects = overlay("aks")
+    service = of_kind(objects, KNATIVE_SERVICE)["kaito-provisioner"]
+    assert environment(service)["KAITO_CLOUD"] == "aks"
+    azure = Settings.from_environment(environment(service)).azure
+    assert azure == ManagedCluster("SUBSCRIPTION_ID", "RESOURCE_GROUP", "CLUSTER_NAME")
+    assert service["spec"]["template"]["metadata"]["labels"]["azure.workload.identity/use"] == "true"
+    account = of_kind(objects, Kind("v1", "ServiceAccount"))["kaito-provisioner"]
+    assert account["metadata"]["annotations"] == {"azure.workload.identity/client-id": "CLIENT_ID"}
 
 
 def test_only_a_cluster_of_ones_own_lacks_knatives_kinds_and_namespace() -> None:

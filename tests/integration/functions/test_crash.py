@@ -17,15 +17,16 @@ from functions.provisioner import observe as claims
 from functions.provisioner import reconcile as provisioner
 from functions.provisioner.settings import LABEL
 from functions.provisioner.settings import Settings as ProvisionerSettings
+from functions.provisioner.status import NAME as PROVISIONER
 from functions.workspace import observe as workspaces
 from functions.workspace import reconcile as workspace
 from functions.workspace.settings import Settings as WorkspaceSettings
 from kaito.api.conditions import conditions_of
-from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NAMESPACE, NODE, WORKSPACE, Object
+from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, MACHINE, NAMESPACE, NODE, WORKSPACE, Object
 from kaito.runtime.apply import run
 from kaito.runtime.keys import Key
-from kaito.runtime.kube import Kube
-from kaito.runtime.plan import Plan
+from kaito.runtime.kube import Conflict, Kube
+from kaito.runtime.plan import Mark, Plan
 from tests.nodes import bring_node
 
 ROUNDS = 12
@@ -63,7 +64,7 @@ class World:
         for machine in self.machines():
             key = Key(MACHINE, "", machine["metadata"]["name"])
             found = claims.observe(self.kube, [key], others=self.settings.adopts)[key]
-            yield provisioner.NAME, provisioner.reconcile(found, catalogue, self.settings, self.now)
+            yield PROVISIONER, provisioner.reconcile(found, catalogue, self.settings, self.now)
 
     def run(self, writes: int | None = None) -> int:
         """Turns until nothing is planned; returns the writes done. With ``writes``, dies after so many."""
@@ -98,6 +99,18 @@ def namespace(kube: Kube) -> str:
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, manager="tests")
     assert kube.get(NAMESPACE, name)
     return name
+
+
+def test_what_is_gone_gets_no_finalizer_and_may_lose_one(kube: Kube, namespace: str) -> None:
+    made = kube.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gone", "namespace": namespace}}, manager="tests"
+    )
+    kube.delete(CONFIG_MAP, "gone", namespace)
+    with pytest.raises(Conflict, match="gone is gone: nothing more is done for it"):
+        run(Mark(made, ("kaito.sh/a",), "to be made"), kube, "tests")
+    made["metadata"]["finalizers"] = ["kaito.sh/a"]
+    run(Mark(made, (), "to go"), kube, "tests")
+    assert kube.get(CONFIG_MAP, "gone", namespace) is None
 
 
 def test_every_crash_between_two_writes_is_survived(kube: Kube, namespace: str) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 import presets
 from functions.provisioner.app import keys
-from functions.provisioner.observed import LABEL_CLAIM, Observed
+from functions.provisioner.observed import Observed
 from functions.provisioner.reconcile import reconcile
 from functions.provisioner.settings import LABEL, Settings
-from kaito.api.claims import INSTANCE_TYPE, NodeRequest, render_claim
+from kaito.api.claims import INSTANCE_TYPE, LABEL_CLAIM, NodeRequest, render_claim
 from kaito.api.resources import MACHINE, NODE_CLAIM, Kind, Object
 from kaito.runtime.events import Event
 from kaito.runtime.plan import Apply, Mark, Plan

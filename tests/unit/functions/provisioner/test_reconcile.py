@@ -12,7 +12,8 @@ from functions.provisioner.reconcile import reconcile, refused
 from functions.provisioner.settings import Settings
 from kaito.api.claims import NodeRequest, render_claim
 from kaito.api.resources import MACHINE, NODE_CLAIM, Kind, Object
-from kaito.runtime.plan import Apply, Delete, Mark, Plan
+from kaito.runtime.kube import KubeError
+from kaito.runtime.plan import Apply, Delete, Mark, Plan, Refused
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 LABELS = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "default", "apps": "phi"}
@@ -127,7 +128,9 @@ def test_a_claim_that_lost_its_label_is_still_cleaned_up() -> None:
 
 def test_a_refused_write_is_told_in_the_api_servers_words() -> None:
     launched = after(Observed(claim()), decide(Observed(claim())))
-    plan = refused(launched, "apply Node: Forbidden", NOW)
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "ws1"}}
+    error = KubeError(403, "Forbidden", "no rights")
+    plan = refused(launched, Refused(Apply(node, "it has booted"), error), presets.load(), NOW)
     assert says(after(launched, plan))["Ready"] == ("False", "WriteRefused")
     assert not plan.settled
 

@@ -112,7 +112,9 @@ class Cluster:
             meta = effect.object["metadata"]
             found = self.get(Kind.of(effect.object), meta["name"], meta.get("namespace", ""))
             if found is None:
-                return
+                if set(effect.finalizers) <= set(meta["finalizers"]):
+                    return
+                raise Conflict
             if found["metadata"]["resourceVersion"] != meta["resourceVersion"]:
                 raise Conflict
             found["metadata"]["annotations"] = {**found["metadata"].get("annotations", {}), **effect.annotations}

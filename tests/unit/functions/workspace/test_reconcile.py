@@ -11,7 +11,8 @@ from functions.workspace.observed import Observed
 from functions.workspace.reconcile import refused
 from functions.workspace.settings import Settings
 from kaito.api.resources import MACHINE, NODE_CLAIM, Kind, Object
-from kaito.runtime.plan import Delete, Mark, Plan, Tell
+from kaito.runtime.kube import KubeError
+from kaito.runtime.plan import Apply, Delete, Mark, Plan, Refused, Tell
 from tests.unit.functions.workspace.scenes import (
     MACHINE_NAME,
     NOW,
@@ -261,13 +262,19 @@ def test_claims_that_outlived_their_workspace_are_deleted() -> None:
     assert [effect.uid for effect in plan.effects if isinstance(effect, Delete)] == ["m1"]
 
 
+REFUSED = Refused(
+    Apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "phi"}}, "wanted"),
+    KubeError(403, "Forbidden", "no rights"),
+)
+
+
 def test_a_refused_write_is_told_in_the_api_servers_words() -> None:
     observed = settled()
-    plan = refused(observed, "apply Service phi: Forbidden: no rights", NOW)
+    plan = refused(observed, REFUSED, NOW)
     assert says(plan)["WorkspaceReady"] == ("False", "WriteRefused")
     assert says(plan)["ResourceReady"][0] == "True", "what was known stays"
     assert not plan.settled
-    assert refused(Observed(None), "x", NOW).effects == ()
+    assert refused(Observed(None), REFUSED, NOW).effects == ()
 
 
 def test_a_service_of_somebody_else_is_not_taken_over() -> None:

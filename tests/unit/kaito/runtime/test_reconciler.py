@@ -18,7 +18,7 @@ from kaito.runtime import progress
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, Kube, KubeError, Unavailable
-from kaito.runtime.plan import Apply, Plan, Tell
+from kaito.runtime.plan import Apply, Plan, Refused, Tell
 from kaito.runtime.reconciler import CONFLICT_TRIES, Function, Reconciler
 from kaito.runtime.sweep import fast_sweep
 
@@ -109,8 +109,8 @@ class Fixture:
     def _decide(self, observed: str, now: datetime) -> Plan:
         return self._plan(observed)
 
-    def _refused(self, observed: str, message: str, now: datetime) -> Plan:
-        return applying(f"refused: {message}", settled=False)
+    def _refused(self, observed: str, write: Refused, now: datetime) -> Plan:
+        return applying(f"refused: {write}", settled=False)
 
     def run(self, *keys: Key) -> list[Future[None]]:
         futures = self.reconciler.submit(keys)

@@ -1,0 +1,121 @@
+"""The agent pools of one managed cluster, by Azure's own SDK.
+
+It takes 0.6 s and 40 MB to import, so it is imported when the first ``Pools`` is made. No call waits for an operation
+to end, and none is tried again here: the function looks again, when Azure says.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Self, TypeVar
+
+from functions.provisioner.aks.effects import AbortPool, CreatePool, DeletePool
+from functions.provisioner.aks.failure import AzureError, is_absent
+from functions.provisioner.aks.pool import Pool
+from functions.provisioner.settings import ManagedCluster
+from kaito.runtime.plan import Beyond
+
+T = TypeVar("T")
+
+
+class Pools:
+    """All methods raise AzureError. Thread-safe, as the SDK's client is."""
+
+    def __init__(self, client: Any, resource_group: str, cluster: str) -> None:
+        self._pools, self._of = client.agent_pools, (resource_group, cluster)
+
+    @classmethod
+    def of(cls, cluster: ManagedCluster, **options: Any) -> Self:
+        """With the identity that the pod or machine has: workload identity, managed identity, Azure CLI.
+
+        ``options`` are the SDK client's, e.g. ``credential`` or ``transport``.
+        """
+        from azure.identity import DefaultAzureCredential
+        from azure.mgmt.containerservice import ContainerServiceClient
+
+        logging.getLogger("azure").setLevel(logging.ERROR)  # what it warns of, an AzureError says
+        settings: dict[str, Any] = {"retry_total": 0}
+        if cluster.endpoint:
+            settings |= {"base_url": cluster.endpoint, "credential_scopes": [f"{cluster.endpoint}/.default"]}
+        credential = options.pop("credential", None) or DefaultAzureCredential()
+        client = ContainerServiceClient(credential, cluster.subscription, **settings, **options)
+        return cls(client, cluster.resource_group, cluster.name)
+
+    def get(self, name: str) -> Pool | None:
+        try:
+            return Pool.of(_asked(lambda: self._pools.get(*self._of, name)).as_dict())
+        except AzureError as error:
+            if is_absent(error):
+                return None
+            raise
+
+    def list(self) -> tuple[Pool, ...]:
+        """All of the cluster, somebody else's too."""
+
+        def read() -> Iterable[Any]:
+            return list(self._pools.list(*self._of))  # read in pages, as it is iterated
+
+        return tuple(Pool.of(found.as_dict()) for found in _asked(read))
+
+    def run(self, effect: Beyond) -> None:
+        """Ask for it; Azure is not done with it when this returns."""
+        from azure.core import MatchConditions
+
+        match effect:
+            case CreatePool():
+                missing = MatchConditions.IfMissing
+                _asked(lambda: self._begin("begin_create_or_update", effect.name, effect.body, match_condition=missing))
+            case DeletePool():
+                same = {"etag": effect.etag, "match_condition": MatchConditions.IfNotModified} if effect.etag else {}
+                self._unless_absent(lambda: self._begin("begin_delete", effect.name, **same))
+            case AbortPool():
+                self._unless_absent(lambda: self._begin("begin_abort_latest_operation", effect.name))
+            case _:
+                raise TypeError(f"{effect} is not for Azure")
+
+    def _begin(self, method: str, *arguments: Any, **options: Any) -> None:
+        getattr(self._pools, method)(*self._of, *arguments, polling=False, **options)
+
+    def _unless_absent(self, call: Callable[[], None]) -> None:
+        try:
+            _asked(call)
+        except AzureError as error:
+            if not is_absent(error):
+                raise
+
+
+def _asked(call: Callable[[], T]) -> T:
+    """The SDK's errors as ours."""
+    from azure.core.exceptions import AzureError as SdkError
+    from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+
+    try:
+        return call()
+    except HttpResponseError as error:
+        code, message = _words(error)
+        status = error.status_code or (401 if isinstance(error, ClientAuthenticationError) else 0)
+        raise AzureError(status, code, message, _retry_after(error.response)) from error
+    except SdkError as error:  # no answer
+        raise AzureError(0, type(error).__name__, str(error)) from error
+
+
+def _words(error: Any) -> tuple[str, str]:
+    """Code and message; AKS sends them without the envelope that the SDK expects, too."""
+    if error.error is not None and error.error.code:
+        return str(error.error.code), str(error.error.message)
+    try:
+        body = json.loads(error.response.text())
+        body = body.get("error", body)
+        return str(body.get("code") or ""), str(body.get("message") or error.message)
+    except (AttributeError, ValueError):
+        return "", str(error.message)
+
+
+def _retry_after(response: Any) -> float | None:
+    value = response.headers.get("Retry-After") if response is not None else None
+    try:
+        return max(0.0, float(value)) if value is not None else None
+    except ValueError:  # a date
+        return None

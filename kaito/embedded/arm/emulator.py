@@ -1,0 +1,262 @@
+"""The emulator itself: one request after the other, and a clock that somebody else moves. Not thread-safe."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from kaito.api.resources import Object
+
+PROVIDER: Final = "providers/Microsoft.ContainerService"
+_NAME: Final = re.compile(r"[a-z][a-z0-9]{0,11}")
+#: What AKS does not let change.
+_IMMUTABLE: Final = ("vmSize", "osDiskSizeGB", "osType", "availabilityZones", "scaleSetPriority", "type")
+_PAGE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``headers`` in lower case."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: Object | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    body: Object | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong with one request. ``response`` is sent instead of the answer; with ``done``, after what was asked
+    for was begun. ``outcome`` is the error that the operation ends with; with ``forever`` it never ends."""
+
+    response: Response | None = None
+    done: bool = False
+    outcome: tuple[str, str] | None = None
+    forever: bool = False
+
+
+NO_FAULT: Final = Fault()
+#: What goes wrong with a request, given its method and its pool's name.
+Faults = Callable[[str, str], Fault]
+
+
+@dataclass(slots=True)
+class _Pool:
+    properties: Object
+    etag: str
+    state: str
+    ends: float  # when the operation that is under way does
+    outcome: tuple[str, str] | None  # code and message of what it fails with then
+    error: tuple[str, str] | None = None
+
+
+class Arm:
+    """One managed cluster. ``now``: seconds, of any clock; operations take ``create`` and ``delete`` seconds of it."""
+
+    def __init__(
+        self,
+        subscription: str,
+        group: str,
+        cluster: str,
+        now: Callable[[], float],
+        *,
+        create: float = 120,
+        delete: float = 60,
+        faults: Faults = lambda _method, _name: NO_FAULT,
+    ) -> None:
+        self.subscription, self.group, self.cluster = subscription, group, cluster
+        self._now, self._create, self._delete, self._faults = now, create, delete, faults
+        self._pools: dict[str, _Pool] = {}
+        self._versions = itertools.count(1)
+        self.log: list[tuple[Request, Response]] = []
+
+    def handle(self, request: Request) -> Response:
+        self._pass_time()
+        response = self._answer(request)
+        self.log.append((request, response))
+        return response
+
+    def put_foreign(self, name: str) -> None:
+        """Somebody else's pool."""
+        self._pools[name] = _Pool({"vmSize": "Standard_D4s_v5", "count": 3}, self._etag(), "Succeeded", 0, None)
+
+    def take_away(self, name: str) -> None:
+        """Somebody deletes a pool by hand."""
+        if (pool := self._pools.get(name)) is not None:
+            pool.state, pool.etag, pool.ends, pool.outcome = "Deleting", self._etag(), self._now() + self._delete, None
+
+    def pools(self) -> Mapping[str, Object]:
+        """Each pool's properties, as they are now."""
+        self._pass_time()
+        return {name: self._shown(name)["properties"] for name in self._pools}
+
+    def nodes(self) -> list[Object]:
+        """The Nodes that kubelets of its pools would have registered by now, without what GPU plugins add."""
+        self._pass_time()
+        return [_node(self, name, pool) for name, pool in self._pools.items() if pool.state == "Succeeded"]
+
+    def end_operations(self) -> None:
+        """Let what would never end, end now."""
+        for pool in self._pools.values():
+            pool.ends = min(pool.ends, self._now())
+
+    def _pass_time(self) -> None:
+        for name, pool in list(self._pools.items()):
+            if pool.state not in ("Creating", "Deleting") or self._now() < pool.ends:
+                continue
+            pool.etag = self._etag()
+            if pool.outcome:
+                pool.state, pool.error, pool.outcome = "Failed", pool.outcome, None
+            elif pool.state == "Deleting":
+                del self._pools[name]
+            else:
+                pool.state = "Succeeded"
+
+    def _answer(self, request: Request) -> Response:
+        path = [part for part in urlsplit(request.url).path.split("/") if part]
+        where = dict(itertools.pairwise(part.lower() for part in path))
+        if where.get("subscriptions") != self.subscription.lower():
+            return _failed(
+                404, "SubscriptionNotFound", f"The subscription '{where.get('subscriptions')}' is not found."
+            )
+        if where.get("resourcegroups") != self.group.lower():
+            return _failed(
+                404, "ResourceGroupNotFound", f"Resource group '{where.get('resourcegroups')}' is not found."
+            )
+        if where.get("managedclusters") != self.cluster.lower():
+            named = where.get("managedclusters")
+            return _failed(404, "ResourceNotFound", f"The Resource '{PROVIDER}/managedClusters/{named}' was not found.")
+        if path[-1] == "agentPools":
+            return self._list(request)
+        name = path[path.index("agentPools") + 1]
+        fault = self._faults(request.method, name)
+        if fault.response is not None and not fault.done:
+            return fault.response
+        answer = self._pool(request, name, fault, aborting=path[-1] == "abort")
+        return fault.response if fault.response is not None and answer.status < 300 else answer
+
+    def _list(self, request: Request) -> Response:
+        fault = self._faults("LIST", "")
+        if fault.response is not None:
+            return fault.response
+        query = parse_qs(urlsplit(request.url).query)
+        names = sorted(self._pools)
+        start = int(query.get("$skipToken", ["0"])[0])
+        page: Object = {"value": [self._shown(name) for name in names[start : start + _PAGE]]}
+        if start + _PAGE < len(names):
+            page["nextLink"] = f"{request.url.partition('?')[0]}?api-version=x&$skipToken={start + _PAGE}"
+        return Response(200, page)
+
+    def _pool(self, request: Request, name: str, fault: Fault, *, aborting: bool) -> Response:
+        pool = self._pools.get(name)
+        if request.method == "PUT":
+            return self._put(request, name, pool, fault)
+        if pool is None:
+            if request.method == "DELETE":
+                return Response(204)
+            return Response(404, {"code": "NotFound", "message": f"Agent Pool {name} not found.", "subcode": ""})
+        if request.method == "GET":
+            return Response(200, self._shown(name), {"ETag": pool.etag})
+        if aborting:
+            if pool.state not in ("Creating", "Deleting"):
+                return _failed(400, "OperationNotAllowed", f"there is no operation of agent pool {name} to abort")
+            pool.state, pool.etag, pool.error = "Canceled", self._etag(), None
+            return Response(202, headers=self._operation(request))
+        if request.headers.get("if-match", pool.etag).strip('"') != pool.etag:
+            return _failed(412, "PreconditionFailed", f"the etag of agent pool {name} is another")
+        if pool.state in ("Creating", "Deleting"):
+            return self._busy(name, pool)
+        pool.state, pool.etag, pool.error = "Deleting", self._etag(), None
+        pool.ends = float("inf") if fault.forever else self._now() + self._delete
+        pool.outcome = fault.outcome
+        return Response(202, headers=self._operation(request))
+
+    def _put(self, request: Request, name: str, pool: _Pool | None, fault: Fault) -> Response:
+        properties = (request.body or {}).get("properties") or {}
+        if not _NAME.fullmatch(name):
+            return _failed(400, "InvalidParameter", f"The agent pool's name {name!r} is not valid.")
+        if pool is not None and request.headers.get("if-none-match") == "*":
+            return _failed(412, "PreconditionFailed", f"agent pool {name} exists")
+        if pool is not None and pool.state in ("Creating", "Deleting"):
+            return self._busy(name, pool)
+        if pool is not None and any(properties.get(key) != pool.properties.get(key) for key in _IMMUTABLE):
+            return _failed(400, "PropertyChangeNotAllowed", f"Changing property of agent pool {name} is not allowed.")
+        if "spotMaxPrice" in properties and properties.get("scaleSetPriority") != "Spot":
+            return _failed(400, "InvalidParameter", "spotMaxPrice is for scaleSetPriority Spot")
+        ends = float("inf") if fault.forever else self._now() + self._create
+        self._pools[name] = _Pool(properties, self._etag(), "Creating", ends, fault.outcome)
+        return Response(201 if pool is None else 200, self._shown(name), self._operation(request))
+
+    def _busy(self, name: str, pool: _Pool) -> Response:
+        text = f"Operation is not allowed: Another agentpool operation ({name} - {pool.state}) is in progress"
+        return _failed(409, "OperationNotAllowed", text)
+
+    def _shown(self, name: str) -> Object:
+        pool = self._pools[name]
+        shown = {**pool.properties, "provisioningState": pool.state, "eTag": pool.etag}
+        if pool.error:
+            code, message = pool.error
+            shown["status"] = {"provisioningError": {"code": code, "message": message}}
+        return {
+            "id": f"/subscriptions/{self.subscription}/resourcegroups/{self.group}/{PROVIDER}/managedClusters"
+            f"/{self.cluster}/agentPools/{name}",
+            "name": name,
+            "type": "Microsoft.ContainerService/managedClusters/agentPools",
+            "properties": shown,
+        }
+
+    def _operation(self, request: Request) -> dict[str, str]:
+        parts = urlsplit(request.url)
+        host = f"{parts.scheme}://{parts.netloc}"
+        place = f"{host}/subscriptions/{self.subscription}/{PROVIDER}/locations/here"
+        return {"Azure-AsyncOperation": f"{place}/operations/{next(self._versions)}?api-version=2017-08-31"}
+
+    def _etag(self) -> str:
+        return f"e{next(self._versions)}"
+
+
+def _failed(status: int, code: str, message: str) -> Response:
+    return Response(status, {"error": {"code": code, "message": message}})
+
+
+def _node(arm: Arm, name: str, pool: _Pool) -> Object:
+    """As its kubelet registers it."""
+    machine = f"aks-{name}-12345678-vmss"
+    provider = (
+        f"azure:///subscriptions/{arm.subscription}/resourceGroups/MC/providers/Microsoft.Compute"
+        f"/virtualMachineScaleSets/{machine}/virtualMachines/0"
+    )
+    taints = [re.fullmatch(r"([^=]+)=([^:]*):(.+)", taint) for taint in pool.properties.get("nodeTaints") or ()]
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": f"{machine}000000",
+            "labels": {
+                **(pool.properties.get("nodeLabels") or {}),
+                "agentpool": name,
+                "kubernetes.azure.com/agentpool": name,
+                "node.kubernetes.io/instance-type": pool.properties["vmSize"],
+            },
+        },
+        "spec": {
+            "providerID": provider,
+            "taints": [{"key": it[1], "value": it[2], "effect": it[3]} for it in taints if it],
+        },
+    }
+
+
+def to_json(response: Response) -> bytes:
+    return json.dumps(response.body).encode() if response.body is not None else b""

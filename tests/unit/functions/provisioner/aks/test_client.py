@@ -1,0 +1,104 @@
+"""What the real SDK sends and takes, seen by the emulator."""
+
+from __future__ import annotations
+
+import pytest
+
+from functions.provisioner.aks.client import Pools
+from functions.provisioner.aks.effects import AbortPool, CreatePool, DeletePool
+from functions.provisioner.aks.failure import AzureError
+from functions.provisioner.settings import ManagedCluster
+from kaito.embedded.arm.emulator import NO_FAULT, Arm, Fault, Response
+from kaito.embedded.arm.transport import Token, transport
+from kaito.runtime.plan import Beyond
+
+CLUSTER = ManagedCluster("s-1", "rg", "cluster")
+BODY = {"properties": {"count": 1, "vmSize": "Standard_NC6s_v3", "type": "VirtualMachineScaleSets"}}
+POOLS = "https://management.azure.com/subscriptions/s-1/resourceGroups/rg/providers/Microsoft.ContainerService"
+POOLS += "/managedClusters/cluster/agentPools"
+
+
+class Wire:
+    def __init__(self, *faults: Fault) -> None:
+        self.seconds, self.faults = 0.0, list(faults)
+        self.arm = Arm("s-1", "rg", "cluster", lambda: self.seconds, faults=self._fault)
+        self.pools = Pools.of(CLUSTER, credential=Token(), transport=transport(self.arm))
+
+    def _fault(self, _method: str, _name: str) -> Fault:
+        return self.faults.pop(0) if self.faults else NO_FAULT
+
+
+def test_one_create_and_one_delete_on_the_wire() -> None:
+    wire = Wire()
+    wire.pools.run(CreatePool("a", BODY, "why"))
+    wire.seconds = 120
+    pool = wire.pools.get("a")
+    assert pool is not None
+    assert (pool.state, pool.vm_size) == ("Succeeded", "Standard_NC6s_v3")
+    wire.pools.run(DeletePool("a", pool.etag, "why"))
+    wire.seconds = 180
+    assert wire.pools.get("a") is None
+    seen = [(it.method, it.url.partition("?")[0], answer.status) for it, answer in wire.arm.log]
+    assert seen == [(m, f"{POOLS}/a", s) for m, s in (("PUT", 201), ("GET", 200), ("DELETE", 202), ("GET", 404))]
+    (put, _), _, (delete, _), _ = wire.arm.log
+    assert put.body == BODY
+    assert put.headers["if-none-match"] == "*"
+    assert delete.headers["if-match"] == f'"{pool.etag}"'
+
+
+def test_what_is_there_is_not_created_again() -> None:
+    wire = Wire()
+    wire.arm.put_foreign("a")
+    with pytest.raises(AzureError) as refused:
+        wire.pools.run(CreatePool("a", BODY, "why"))
+    assert refused.value.status == 412
+    assert wire.arm.pools()["a"]["count"] == 3
+
+
+def test_what_has_changed_is_not_deleted() -> None:
+    wire = Wire()
+    wire.arm.put_foreign("a")
+    with pytest.raises(AzureError) as refused:
+        wire.pools.run(DeletePool("a", "another", "why"))
+    assert refused.value.status == 412
+    assert "a" in wire.arm.pools()
+
+
+@pytest.mark.parametrize("effect", [DeletePool("a", "e1", "why"), AbortPool("a", "why")])
+def test_what_is_gone_is_fine(effect: Beyond) -> None:
+    wire = Wire()
+    wire.pools.run(effect)
+    assert wire.arm.pools() == {}
+
+
+def test_all_pages_are_read() -> None:
+    wire = Wire()
+    for index in range(250):
+        wire.arm.put_foreign(f"p{index}")
+    assert len(wire.pools.list()) == 250
+    assert len(wire.arm.log) == 3
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (Response(429, {"code": "TooMany", "message": "slow"}, {"Retry-After": "9"}), (429, "TooMany", "slow", 9)),
+        (Response(500, {"error": {"code": "Oops", "message": "sorry"}}), (500, "Oops", "sorry", None)),
+        (Response(409, {"code": "Busy", "message": "m", "subcode": ""}), (409, "Busy", "m", None)),
+    ],
+)
+def test_an_error_is_raised_once_with_azures_words(
+    response: Response, expected: tuple[int, str, str, float | None]
+) -> None:
+    wire = Wire(Fault(response))
+    with pytest.raises(AzureError) as raised:
+        wire.pools.get("a")
+    error = raised.value
+    assert (error.status, error.code, error.message, error.retry_after) == expected
+
+
+def test_no_answer_is_an_error_too() -> None:
+    nobody = ManagedCluster("s-1", "rg", "cluster", "https://127.0.0.1:9")
+    with pytest.raises(AzureError) as raised:
+        Pools.of(nobody, credential=Token()).get("a")
+    assert raised.value.status == 0

@@ -1,0 +1,233 @@
+"""A claim's way on AKS, through the real SDK and the emulator, in virtual time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kaito.api.resources import MACHINE, NODE_CLAIM, Kind
+from kaito.embedded.arm.emulator import NO_FAULT, Fault, Faults, Response
+from tests.chaos.world import CLUSTER, World
+
+
+def first(*faults: Fault, method: str = "PUT") -> Faults:
+    """These faults, for the first requests of that method."""
+    left = list(faults)
+    return lambda asked, _: left.pop(0) if left and asked == method else NO_FAULT
+
+
+def error(status: int, code: str, message: str, **headers: str) -> Fault:
+    return Fault(Response(status, {"error": {"code": code, "message": message}}, headers))
+
+
+@pytest.mark.parametrize("kind", [MACHINE, NODE_CLAIM])
+def test_from_a_claim_to_a_ready_node_and_back(kind: Kind) -> None:
+    world = World(kind=kind)
+    world.settle()
+    assert [status for status, _, _ in world.says()] == ["True"] * 4
+    assert world.claim is not None
+    assert world.claim["status"]["providerID"].startswith("azure:///subscriptions/s-1/")
+    (pool,) = world.arm.pools().values()
+    assert (pool["vmSize"], pool["count"], pool["mode"], pool["osDiskSizeGB"]) == ("Standard_NC12s_v3", 1, "User", 50)
+    assert pool["nodeTaints"] == ["sku=gpu:NoSchedule"]
+    assert pool["tags"]["kaito.sh_claim-uid"] == "u-1"
+    world.delete()
+    world.settle()
+    assert world.claim is None
+    assert world.arm.pools() == {}
+    assert world.wire() == ["PUT 201", "DELETE 202"]
+
+
+def test_the_finalizer_comes_before_the_first_word_to_azure() -> None:
+    world = World()
+    world.turn(writes=1)
+    assert world.claim is not None
+    assert world.claim["metadata"]["finalizers"] == ["karpenter.sh/termination"]
+    assert world.wire() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason", "status"),
+    [
+        ("AllocationFailed", "Allocation failed. We do not have sufficient capacity", "InsufficientCapacity", "False"),
+        ("OperationNotAllowed", "exceeding approved Family Cores quota", "SubscriptionQuotaReached", "False"),
+        ("OperationNotAllowed", "approved Total Regional Cores quota", "RegionalQuotaReached", "False"),
+        ("SkuNotAvailable", "The requested size is not available in location", "SkuNotAvailable", "False"),
+    ],
+)
+def test_what_azure_has_not_is_told_in_its_words_and_tried_again(
+    code: str, message: str, reason: str, status: str
+) -> None:
+    world = World(faults=first(Fault(outcome=(code, message))))
+    world.until(reason)
+    said = world.says()[0]
+    assert said[0] == status
+    assert message in said[2]
+    failed = world.seconds
+    world.settle()
+    assert world.says()[0][1] == "Launched"
+    assert world.wire() == ["PUT 201", "DELETE 202", "PUT 201"]
+    assert world.seconds - failed >= 60, "it is left alone for a while"
+
+
+def test_instance_types_are_tried_in_order_without_a_pause() -> None:
+    refuse = error(400, "ErrCode_InsufficientVCPUQuota", "Insufficient vcpu quota")
+    world = World("Standard_NC24s_v3", "Standard_NC12s_v3", faults=first(refuse))
+    world.settle()
+    (pool,) = world.arm.pools().values()
+    assert pool["vmSize"] == "Standard_NC12s_v3"
+    assert world.reasons == ["SubscriptionQuotaReached", "Launching", "Launched"]
+    assert world.wire() == ["PUT 400", "PUT 201"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "pause"),
+    [
+        (error(409, "OperationNotAllowed", "Another agentpool operation is in progress"), "ClusterBusy", 15),
+        (error(429, "TooManyRequests", "slow down", **{"Retry-After": "77"}), "AzureThrottled", 77),
+        (error(429, "TooManyRequests", "slow down"), "AzureThrottled", 30),
+        (error(503, "ServerUnavailable", "later"), "AzureUnavailable", 10),
+    ],
+)
+def test_what_passes_is_waited_for_and_no_attempt_is_lost(fault: Fault, reason: str, pause: float) -> None:
+    world = World("Standard_NC12s_v3", "Standard_NC24s_v3", faults=first(fault))
+    plan = world.turn()
+    assert world.says()[0][:2] == ("Unknown", reason)
+    assert plan.requeue_after == pause
+    world.settle()
+    (pool,) = world.arm.pools().values()
+    assert pool["vmSize"] == "Standard_NC12s_v3"
+
+
+def test_accepted_and_not_answered_is_created_once() -> None:
+    fault = replace(error(500, "InternalServerError", "oops"), done=True)
+    world = World(faults=first(fault))
+    world.settle()
+    assert world.wire() == ["PUT 500"]
+    assert world.says()[0][0] == "True"
+
+
+def test_a_pool_of_somebody_else_is_never_touched() -> None:
+    world = World()
+    world.arm.put_foreign("ws012345678")
+    world.until("NameTaken")
+    assert world.says()[0][0] == "False"
+    world.delete()
+    world.settle()
+    assert world.claim is None
+    assert world.wire() == []
+    assert list(world.arm.pools()) == ["ws012345678"]
+
+
+def test_a_pool_of_an_earlier_claim_goes_first() -> None:
+    world = World()
+    world.settle()
+    world.create()
+    assert world.claim is not None
+    world.settle()
+    assert world.wire() == ["PUT 201", "DELETE 202", "PUT 201"]
+    (pool,) = world.arm.pools().values()
+    assert pool["tags"]["kaito.sh_claim-uid"] == world.claim["metadata"]["uid"]
+
+
+def test_a_pool_without_a_claim_is_deleted() -> None:
+    world = World()
+    world.settle()
+    world.claim = None
+    world.settle()
+    assert world.arm.pools() == {}
+
+
+def test_a_pool_that_is_never_done_is_aborted_and_tried_again() -> None:
+    world = World(faults=first(Fault(forever=True)))
+    world.settle(turns=400)
+    assert world.wire() == ["PUT 201", "POST 202", "DELETE 202", "PUT 201"]
+    assert "LaunchTimeout" in world.reasons
+
+
+def test_a_node_that_never_joins_is_given_up() -> None:
+    world = World(kubelet=False)
+    world.until("RegistrationTimeout")
+    assert "has joined within 15 minutes" in world.says()[0][2]
+    world.turn()  # and then it goes
+    world.kubelet = True
+    world.settle()
+    assert world.wire() == ["PUT 201", "DELETE 202", "PUT 201"]
+
+
+def test_a_claim_deleted_while_its_pool_is_made_leaves_nothing() -> None:
+    world = World()
+    world.turn()
+    world.delete()
+    world.settle()
+    assert world.claim is None
+    assert world.wire() == ["PUT 201", "POST 202", "DELETE 202"]
+    assert world.arm.pools() == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "todo"),
+    [
+        ({"subscription": "s-2"}, "set ARM_SUBSCRIPTION_ID to the cluster's subscription"),
+        ({"resource_group": "other"}, "set ARM_RESOURCE_GROUP to the cluster's resource group"),
+        ({"name": "other"}, "set AZURE_CLUSTER_NAME and ARM_RESOURCE_GROUP to this cluster's"),
+    ],
+)
+def test_a_wrong_setting_is_told_and_keeps_the_finalizer(wrong: dict[str, str], todo: str) -> None:
+    world = World(cluster=replace(CLUSTER, **wrong))
+    world.turn()
+    assert world.says()[0][:2] == ("False", "AzureConfiguration")
+    assert world.says()[0][2].startswith(todo)
+    world.delete()
+    world.turn()
+    assert world.claim is not None
+    assert world.claim["metadata"]["finalizers"] == ["karpenter.sh/termination"]
+
+
+def test_a_ready_claim_outlives_what_azure_does_not_answer() -> None:
+    world = World()
+    world.settle()
+    world.arm._faults = first(error(503, "ServerUnavailable", "later"), method="GET")
+    plan = world.turn()
+    assert world.says()[0][:2] == ("True", "Launched")
+    assert world.says()[3][0] == "True"
+    assert plan.requeue_after == 10
+
+
+def test_killed_after_any_write_it_comes_to_the_same() -> None:
+    for writes in range(4):
+        world = World(faults=first(Fault(outcome=("AllocationFailed", "no capacity"))))
+        for _ in range(12):
+            world.turn(writes=writes)
+            world.seconds += 30
+        world.settle()
+        assert world.says()[0][0] == "True"
+        assert len(world.arm.pools()) == 1
+        world.delete()
+        for _ in range(3):
+            world.turn(writes=writes)
+        world.settle()
+        assert world.arm.pools() == {}
+
+
+def test_a_node_that_is_lost_is_waited_for_anew() -> None:
+    world = World()
+    world.settle()
+    world.seconds += 86_400
+    world.kubelet = False
+    plan = world.turn()
+    assert [reason for _, reason, _ in world.says()[:2]] == ["Launched", "NodeNotFound"]
+    assert plan.requeue_after == 900
+    world.until("RegistrationTimeout")
+
+
+def test_a_pool_that_somebody_deletes_is_told_and_made_again() -> None:
+    world = World()
+    world.settle()
+    world.arm.take_away(world.pool)
+    world.turn()
+    assert world.says()[0] == ("Unknown", "Launching", "agent pool ws012345678 is going")
+    world.settle()
+    assert world.says()[0][0] == "True"
+    assert world.wire() == ["PUT 201", "PUT 201"]

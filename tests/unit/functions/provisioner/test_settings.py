@@ -1,0 +1,30 @@
+"""What an installation may say, and what it is told where it says too little."""
+
+from __future__ import annotations
+
+import pytest
+
+from functions.provisioner.settings import ManagedCluster, Settings
+
+AKS = {"KAITO_CLOUD": "aks", "ARM_SUBSCRIPTION_ID": "s", "ARM_RESOURCE_GROUP": " g ", "AZURE_CLUSTER_NAME": "c"}
+
+
+def test_aks_is_a_cluster_and_its_deadlines() -> None:
+    settings = Settings.from_environment({**AKS, "KAITO_LAUNCH_DEADLINE": "1h"})
+    assert settings.azure == ManagedCluster("s", "g", "c")
+    assert (settings.launch_deadline, settings.registration_deadline) == (3600, 900)
+    assert Settings.from_environment({}).azure is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"KAITO_CLOUD": "moon"}, "KAITO_CLOUD is 'moon'; this release knows local, aks"),
+        ({**AKS, "AZURE_CLUSTER_NAME": " "}, "KAITO_CLOUD is aks, so set AZURE_CLUSTER_NAME too"),
+        ({"KAITO_CLOUD": "aks"}, "set ARM_SUBSCRIPTION_ID, ARM_RESOURCE_GROUP, AZURE_CLUSTER_NAME too"),
+        ({"KAITO_LAUNCH_DEADLINE": "soon"}, "KAITO_LAUNCH_DEADLINE: 'soon' is not a duration like 30s, 10m or 1h"),
+    ],
+)
+def test_what_is_wrong_is_said_by_name(environment: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Settings.from_environment(environment)

@@ -18,11 +18,14 @@ from functions.provisioner.registration import registered
 from functions.provisioner.settings import Settings
 from functions.provisioner.status import told, told_besides
 from functions.provisioner.termination import terminate
-from kaito.api.claims import INSTANCE_TYPE, TERMINATION_FINALIZER, Claim
+from kaito.api.claims import INSTANCE_TYPE, NODE_CLASS, TERMINATION_FINALIZER, Claim
 from kaito.api.resources import Object
 from kaito.api.workspace import LABEL_WORKSPACE
 from kaito.runtime.plan import Plan, Refused, finalizer
 from presets import Catalogue, Sku
+
+#: On claims of the reference operator's other kind of workload.
+LABEL_RAG_ENGINE = "kaito.sh/ragengine"
 
 
 def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now: datetime) -> Plan:
@@ -82,9 +85,11 @@ def _cloud(settings: Settings) -> Cloud:
 
 
 def _is_ours(claim: Claim, observed: Observed) -> bool:
-    """Also where the claim has lost its labels since: what was done for it has to be undone."""
+    """By KAITO's labels or its node class; also where the claim has lost them since: what was done for it has to be
+    undone."""
     return (
-        LABEL_WORKSPACE in claim.metadata.labels
+        not {LABEL_WORKSPACE, LABEL_RAG_ENGINE}.isdisjoint(claim.metadata.labels)
+        or (claim.node_class is not None and (claim.node_class.group, claim.node_class.kind) == NODE_CLASS)
         or bool(observed.nodes)
         or claim.status.provider_id == provider_id(claim)
         or (isinstance(observed.pool, Pool) and observed.pool.is_of(claim))

@@ -17,6 +17,8 @@ TERMINATION_FINALIZER = "karpenter.sh/termination"
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 GPU = "nvidia.com/gpu"
 CLAIM_KINDS = (MACHINE, NODE_CLAIM)
+#: Group and kind of the node class of KAITO's own NodeClaims.
+NODE_CLASS = ("kaito.sh", "KaitoNodeClass")
 #: On every node of ours: the claim that has it.
 LABEL_CLAIM = "kaito.sh/claim"
 
@@ -123,6 +125,11 @@ class Claim:
         return (f"{prefix}Launched", f"{prefix}Registered", f"{prefix}Initialized")
 
     @property
+    def node_class(self) -> NodeClassRef | None:
+        """Which provisioner is to act on it; Machines do not say."""
+        return self.spec.node_class_ref if isinstance(self.spec, NodeClaimSpec) else None
+
+    @property
     def ready(self) -> bool:
         condition = self.conditions.get("Ready")
         return condition is not None and condition.status == "True"
@@ -174,7 +181,7 @@ def render_claim(request: NodeRequest, kind: Kind) -> Object:
     if machine:
         spec["machineTemplateRef"] = {"name": "kaito"}
     else:
-        spec["nodeClassRef"] = {"group": "kaito.sh", "kind": "KaitoNodeClass", "name": "default"}
+        spec["nodeClassRef"] = {"group": NODE_CLASS[0], "kind": NODE_CLASS[1], "name": "default"}
         spec["expireAfter"] = "Never"
     return {
         "apiVersion": kind.api_version,

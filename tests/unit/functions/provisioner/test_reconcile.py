@@ -135,6 +135,28 @@ def test_a_refused_write_is_told_in_the_api_servers_words() -> None:
     assert not plan.settled
 
 
+@pytest.mark.parametrize(
+    ("kind", "labels", "ours"),
+    [
+        (MACHINE, {"kaito.sh/workspace": "phi"}, True),
+        (MACHINE, {"kaito.sh/ragengine": "rag"}, True),
+        (MACHINE, {"apps": "phi"}, False),
+        (NODE_CLAIM, {"apps": "phi"}, True),  # its node class is KAITO's
+    ],
+)
+def test_whose_a_claim_is(kind: Kind, labels: dict[str, str], ours: bool) -> None:
+    obj = claim(kind)
+    obj["metadata"]["labels"] = labels
+    assert bool(decide(Observed(obj)).effects) is ours
+
+
+def test_a_node_claim_of_another_node_class_is_left_alone() -> None:
+    foreign = claim(NODE_CLAIM)
+    foreign["metadata"]["labels"] = {}
+    foreign["spec"]["nodeClassRef"] = {"group": "karpenter.azure.com", "kind": "AKSNodeClass", "name": "default"}
+    assert decide(Observed(foreign)) == Plan()
+
+
 def test_a_claim_of_somebody_else_is_left_alone() -> None:
     foreign = claim()
     foreign["metadata"]["labels"] = {}

@@ -238,8 +238,8 @@ def test_scales_to_zero_and_back(platform: Platform) -> None:
     platform.apply("web", annotations={"autoscaling.knative.dev/window": "6s"})
     platform.ready("web")
     until(lambda: platform.said[-1] == "web: Scaled to zero")
+    until(lambda: platform.activity("web-00001") == ("False", "NoTraffic"))
     assert platform.condition("web")["status"] == "True"
-    assert platform.activity("web-00001") == ("False", "NoTraffic")
     assert platform.env("web")["K_REVISION"] == "web-00001"
     assert platform.said[-1] == "web: Ready"
     until(lambda: platform.activity("web-00001") == ("True", ""))

@@ -31,7 +31,7 @@ class ManagedCluster:
         if missing := [name for name, value in zip(names, values, strict=True) if not value]:
             raise ValueError(f"KAITO_CLOUD is aks, so set {', '.join(missing)} too")
         subscription, group, name = values
-        return cls(subscription, group, name, environment.get("ARM_ENDPOINT", "").strip())
+        return cls(subscription, group, name, environment.get("ARM_ENDPOINT", "").strip().rstrip("/"))
 
 
 @dataclass(frozen=True, slots=True)

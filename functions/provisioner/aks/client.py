@@ -6,9 +6,12 @@ to end, and none is tried again here: the function looks again, when Azure says.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Self, TypeVar
 
 from functions.provisioner.aks.effects import AbortPool, CreatePool, DeletePool
@@ -114,8 +117,12 @@ def _words(error: Any) -> tuple[str, str]:
 
 
 def _retry_after(response: Any) -> float | None:
+    """Seconds; HTTP has a number or a date there."""
     value = response.headers.get("Retry-After") if response is not None else None
-    try:
-        return max(0.0, float(value)) if value is not None else None
-    except ValueError:  # a date
+    if value is None:
         return None
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(value))
+    with contextlib.suppress(ValueError, TypeError):  # neither, or a date of no time zone
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    return None

@@ -16,6 +16,11 @@ def test_aks_is_a_cluster_and_its_deadlines() -> None:
     assert Settings.from_environment({}).azure is None
 
 
+def test_a_sovereign_clouds_address_may_end_in_a_slash() -> None:
+    settings = Settings.from_environment({**AKS, "ARM_ENDPOINT": "https://arm.example/ "})
+    assert settings.azure == ManagedCluster("s", "g", "c", "https://arm.example")
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
     [

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
 
 from functions.provisioner.aks.client import Pools
@@ -95,6 +99,27 @@ def test_an_error_is_raised_once_with_azures_words(
         wire.pools.get("a")
     error = raised.value
     assert (error.status, error.code, error.message, error.retry_after) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        (lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True), 60, 90),
+        (lambda: "Fri, 27 Nov 2020 10:00:00 GMT", 0, 0),
+    ],
+)
+def test_azure_may_say_when_as_a_date(said: Callable[[], str], least: float, most: float) -> None:
+    with pytest.raises(AzureError) as raised:
+        Wire(Fault(Response(429, None, {"Retry-After": said()}))).pools.get("a")
+    assert raised.value.retry_after is not None
+    assert least <= raised.value.retry_after <= most
+
+
+@pytest.mark.parametrize("said", ["soon", "Fri, 27 Nov 2020 10:00:00 -0000", ""])
+def test_what_cannot_be_read_is_as_if_azure_had_not_said_when(said: str) -> None:
+    with pytest.raises(AzureError) as raised:
+        Wire(Fault(Response(429, None, {"Retry-After": said}))).pools.get("a")
+    assert raised.value.retry_after is None
 
 
 def test_no_answer_is_an_error_too() -> None:

@@ -10,11 +10,13 @@ CLUSTER_PACKAGES := buildah catatonit iproute2 iptables mmdebstrap runc
 
 .PHONY: demo test setup tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers chaos
 
+# CLOUD=arm: nodes are agent pools of an emulated Azure.
+CLOUD ?= local
 demo: setup
-	@$(BIN)/kaito demo
+	@$(BIN)/kaito demo --cloud $(CLOUD)
 
 up: setup
-	@$(BIN)/kaito up
+	@$(BIN)/kaito up --cloud $(CLOUD)
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile

@@ -12,8 +12,15 @@ from kaito.api.nodes import gpus, is_ready
 from kaito.api.resources import Object
 from presets import Sku
 
-#: What a new node has until its cluster has seen that it is Ready.
-_NOT_READY: Final = "node.kubernetes.io/not-ready"
+#: What a new node has until its cluster, its cloud and its provisioner have seen that it is Ready.
+_EPHEMERAL: Final = frozenset(
+    (
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+        "node.cloudprovider.kubernetes.io/uninitialized",
+        "karpenter.sh/unregistered",
+    )
+)
 
 
 def initialized(claim: Claim, sku: Sku, nodes: Sequence[Object], registered: Condition) -> Condition:
@@ -25,6 +32,10 @@ def initialized(claim: Claim, sku: Sku, nodes: Sequence[Object], registered: Con
         return stage(claim, 2, "Unknown", "NodeNotReady", f"node {node['metadata']['name']} is not Ready")
     if gpus(node) < sku.gpus:
         return stage(claim, 2, "Unknown", "ResourceNotRegistered", f"the node does not offer {sku.gpus} {GPU} yet")
-    if any(taint["key"] == _NOT_READY for taint in node.get("spec", {}).get("taints") or ()):
-        return stage(claim, 2, "Unknown", "EphemeralTaints", f"node {node['metadata']['name']} is still tainted")
+    keys = [taint["key"] for taint in node.get("spec", {}).get("taints") or ()]
+    if taints := [key for key in keys if key in _EPHEMERAL]:
+        return stage(claim, 2, "Unknown", "EphemeralTaints", f"node {node['metadata']['name']} is tainted {taints[0]}")
+    if taints := [key for key in keys if key in {taint.key for taint in claim.spec.startup_taints}]:
+        said = f"node {node['metadata']['name']} is tainted {taints[0]}, until what it starts with is done"
+        return stage(claim, 2, "Unknown", "StartupTaints", said)
     return stage(claim, 2, "True", "Initialized", f"node {node['metadata']['name']} is Ready")

@@ -10,6 +10,7 @@ from functions.provisioner.aks.failure import AzureError
 from functions.provisioner.aks.pool import Pool, pool_name
 from functions.provisioner.observed import Observed
 from kaito.api.claims import LABEL_CLAIM
+from kaito.api.nodes import is_ready
 from kaito.api.resources import NODE, Object
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube
@@ -26,7 +27,17 @@ def observe(
         return _observe(kube, keys, others=others)
     found = _pools(pools, keys)
     seen = _observe(kube, keys, others=others)
-    return {key: replace(seen[key], pool=found[key]) for key in keys}
+    return {key: _beside(kube, key, seen[key], found[key]) for key in keys}
+
+
+def _beside(kube: Kube, key: Key, seen: Observed, pool: Pool | AzureError | None) -> Observed:
+    """With the pool that is of its name, and where a node of it is not Ready, the rest of our nodes: how are they?"""
+    if seen.claim is None and isinstance(pool, Pool) and pool.claim != key:
+        return seen  # of the same name, but not made for it
+    if all(is_ready(node) for node in seen.nodes):
+        return replace(seen, pool=pool)
+    rest = (node for node in kube.list(NODE).items if LABEL_CLAIM in node["metadata"].get("labels", {}))
+    return replace(seen, pool=pool, others=tuple(node for node in rest if not _has(node, key.name)))
 
 
 def _pools(pools: Pools, keys: Sequence[Key]) -> Mapping[Key, Pool | AzureError | None]:

@@ -13,8 +13,9 @@ from kaito.api.resources import Object
 class Observed:
     """The claim (None once gone) and its nodes; more than one is a mistake that is reported, never acted on.
 
-    ``others`` are the nodes that are not its own, read only where a claim may be given one of them. ``pool`` is the
-    agent pool of its name, read only where the cloud is AKS; an error is why that could not be read.
+    ``others`` are the nodes that are not its own: all of them, read only where a claim may be given one; those of other
+    claims, read only where one of its own is not Ready on AKS. ``pool`` is the agent pool of its name, read only where
+    the cloud is AKS; an error is why that could not be read.
     """
 
     claim: Object | None

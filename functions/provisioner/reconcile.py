@@ -74,8 +74,9 @@ def _towards(obj: Object, claim: Claim, catalogue: Catalogue, launch: Launch, no
     if joined.status == "True":
         facts["nodeName"] = launch.nodes[0]["metadata"]["name"]
         facts["allocatable"] = launch.nodes[0]["status"].get("allocatable", {})
-    effects = (*launch.effects, *told(obj, claim, (launch.condition, joined, usable), facts, now))
-    return Plan(effects, requeue_after=launch.requeue_after, settled=usable.status == "True")
+    stages = (launch.condition, joined, usable)
+    effects = (*launch.effects, *told(obj, claim, stages, facts, now))
+    return Plan(effects, launch.requeue_after, settled=all(stage.status == "True" for stage in stages))
 
 
 def _cloud(settings: Settings) -> Cloud:

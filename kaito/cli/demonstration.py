@@ -26,6 +26,7 @@ from kaito.api.meta import Condition
 from kaito.api.resources import MACHINE, NODE, WORKSPACE, Object
 from kaito.cli.interrupts import undisturbed
 from kaito.embedded import manifests
+from kaito.embedded.arm.azure import Azure
 from kaito.embedded.error import EmbeddedError
 from kaito.embedded.platform import Platform
 from kaito.runtime.kube import KubeError
@@ -48,6 +49,7 @@ class Story:
 
     console: Console
     platform: Platform
+    azure: Azure | None = None
     stages: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
@@ -72,6 +74,14 @@ class Story:
     def show(self, *words: str) -> None:
         self.console.print(self.kubectl(*words), highlight=False, soft_wrap=True, markup=False)
 
+    def show_azure(self, *methods: str) -> None:
+        """What Azure was asked to do, where the nodes are its."""
+        if self.azure is not None:
+            lines = [line for line in self.azure.wire() if line.startswith(methods)]
+            self.console.print(
+                "\n".join(f"  [dim]Azure:[/] {escape(line)}" for line in lines), highlight=False, soft_wrap=True
+            )
+
     def wait(self, reached: Callable[[], str | None]) -> None:
         """Until ``reached`` says None; what it says else is what is waited for."""
         deadline, never = time.monotonic() + STEP_SECONDS, threading.Event()
@@ -85,13 +95,16 @@ class Story:
         return conditions_of(found).get(kind) if found else None
 
 
-def run(console: Console) -> bool:
+def run(console: Console, *, on_azure: bool = False) -> bool:
     """Tell the story; the last line printed is its JSON. False where it did not come to its end.
+
+    ``on_azure``: nodes are agent pools, of an emulated Azure.
 
     Then its folder is kept, for the logs; after Ctrl-C, which is raised again in the end, it is not.
     """
     directory = Path(tempfile.mkdtemp(prefix="kaito-demo-"))
-    story = Story(console, Platform(directory / "platform"))
+    azure = Azure(directory) if on_azure else None
+    story = Story(console, Platform(directory / "platform", azure=azure), azure)
     answer, ok, kept = "", False, True
     with (directory / "platform.log").open("a") as log:
         configure(log)
@@ -133,6 +146,7 @@ def _tell(story: Story) -> str:
             story.kubectl("apply", "-f", str(examples / f"{name}.yaml"))
     with story.step("nodes", "Their nodes are provisioned: Workspace → event → Machine → event → Node") as say:
         story.wait(lambda: _told(say, _unready(story, "ResourceReady")))
+    story.show_azure("PUT")
     story.show("get", "machine")
 
     console.rule("[bold]A model this machine cannot have", align="left")
@@ -158,6 +172,7 @@ def _tell(story: Story) -> str:
     with story.step("cleanup", "Deleting the Workspaces removes their Services, Machines and Nodes"):
         story.kubectl("delete", "workspace", CPU, GPU)
         story.wait(lambda: _left(story))
+    story.show_azure("DELETE")
     return answer
 
 

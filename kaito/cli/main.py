@@ -22,6 +22,7 @@ from kaito.api.resources import WORKSPACE
 from kaito.cli import demonstration, planning
 from kaito.cli.interrupts import sigterm_as_ctrl_c, undisturbed
 from kaito.cli.watching import EventLog, screen, workspaces_table
+from kaito.embedded.arm.azure import Azure
 from kaito.embedded.error import EmbeddedError
 from kaito.embedded.lock import holder
 from kaito.embedded.manifests import CONFIG
@@ -52,9 +53,28 @@ class NotAPlatform(EmbeddedError):
 Directory = Annotated[Path, typer.Option("--dir", help="Where the platform keeps its state, logs and kubeconfig.")]
 
 
+class Cloud(StrEnum):
+    LOCAL = "local"
+    ARM = "arm"
+
+
+CloudName = Annotated[
+    Cloud,
+    typer.Option("--cloud", help="Where nodes come from: objects made here, or agent pools of an emulated Azure."),
+]
+
+
 @app.command()
-def up(directory: Directory = DEFAULT_DIRECTORY) -> None:
+def up(
+    directory: Directory = DEFAULT_DIRECTORY,
+    cloud: CloudName = Cloud.LOCAL,
+    faults: Annotated[
+        int | None, typer.Option(help="Have the emulated Azure go wrong, at random from this seed.")
+    ] = None,
+) -> None:
     """Run the embedded platform until Ctrl-C, showing Workspaces and events."""
+    if faults is not None and cloud is not Cloud.ARM:
+        raise typer.BadParameter("only the emulated Azure goes wrong: --cloud arm", param_hint="--faults")
     directory = directory.resolve()
     if directory.exists() and not _may_be_platform(directory):
         raise NotAPlatform(f"{_shown(directory)} holds something else: use an empty directory, or one of a platform")
@@ -63,7 +83,8 @@ def up(directory: Directory = DEFAULT_DIRECTORY) -> None:
     with (directory / "logs" / "platform.log").open("a") as log_file:
         configure(log_file)
         events = EventLog()
-        platform = Platform(directory, observer=events)
+        azure = Azure(directory, faults) if cloud is Cloud.ARM else None
+        platform = Platform(directory, observer=events, azure=azure)
         try:
             with console.status("starting the platform") as status:
                 platform.start(lambda step: status.update(escape(step)))
@@ -162,11 +183,11 @@ def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
 
 
 @app.command()
-def demo() -> None:
+def demo(cloud: CloudName = Cloud.LOCAL) -> None:
     """The whole story in one go: nodes, a model that answers, a model this machine cannot have, and clean-up."""
     sigterm_as_ctrl_c()
     try:
-        told = demonstration.run(console)
+        told = demonstration.run(console, on_azure=cloud is Cloud.ARM)
     except KeyboardInterrupt:
         console.print("The demo was interrupted; nothing of it is left.")
         raise typer.Exit(130) from None

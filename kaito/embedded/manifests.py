@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 import yaml
 
 from kaito.api.conditions import conditions_of
-from kaito.api.resources import CRD, NAMESPACE, Kind, Object
+from kaito.api.resources import CRD, KNATIVE_SERVICE, NAMESPACE, Kind, Object
 from kaito.embedded.error import EmbeddedError
 from kaito.runtime.kube import Kube
 
@@ -33,6 +34,23 @@ def build(kubectl: Path, overlay: Path) -> list[Object]:
     if built.returncode:
         raise ManifestsError(f"kubectl kustomize {overlay}: {built.stderr.strip()}")
     return [document for document in yaml.load_all(built.stdout, Loader=yaml.CSafeLoader) if document]
+
+
+def with_environment(objects: Iterable[Object], service: str, environment: Mapping[str, str]) -> list[Object]:
+    """The objects, with these variables added to the container of that Knative Service."""
+    added = [{"name": name, "value": value} for name, value in environment.items()]
+    return [_with_variables(obj, added) if _is_service(obj, service) else obj for obj in objects]
+
+
+def _is_service(obj: Object, name: str) -> bool:
+    return Kind.of(obj) == KNATIVE_SERVICE and bool(obj["metadata"]["name"] == name)
+
+
+def _with_variables(obj: Object, added: Sequence[Object]) -> Object:
+    copied = copy.deepcopy(obj)
+    (container,) = copied["spec"]["template"]["spec"]["containers"]
+    container["env"] = [*(container.get("env") or ()), *added]
+    return copied
 
 
 def install_crds(kube: Kube, objects: Iterable[Object]) -> None:

@@ -13,9 +13,11 @@ from typing import Final
 
 import structlog
 
+import presets
 from eventing.dispatch import NoObserver, Observer
 from kaito.api.resources import KNATIVE_SERVICE, Kind
 from kaito.embedded import manifests, programs
+from kaito.embedded.arm.azure import Azure
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.controlplane import ControlPlane
 from kaito.embedded.error import EmbeddedError
@@ -42,6 +44,7 @@ class PlatformError(EmbeddedError):
 class Platform:
     """One platform in ``directory``; ``observer`` sees every event and delivery.
 
+    ``azure``: whose agent pools are the nodes, instead of the local cloud's Node objects.
     ``runs``: the namespace whose Services are run, where something else stands in for the others'; None for all.
     """
 
@@ -50,13 +53,15 @@ class Platform:
         directory: Path,
         *,
         observer: Observer | None = None,
-        overlay: Path = manifests.CONFIG / "overlays" / "embedded",
+        overlay: Path | None = None,
         site: Site = LOOPBACK,
+        azure: Azure | None = None,
         runs: str | None = None,
     ) -> None:
         self.directory = directory
         self._site, self._runs = site, runs
-        self._observer, self._overlay = observer or NoObserver(), overlay
+        self._observer, self._azure = observer or NoObserver(), azure
+        self._overlay = overlay or manifests.CONFIG / "overlays" / ("arm" if azure else "embedded")
         self._stack = contextlib.ExitStack()
 
     def start(self, progress: Progress = lambda _: None) -> None:
@@ -73,6 +78,8 @@ class Platform:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.programs = programs.prepare(lambda name, what: progress(f"{name}: {what}"))
         objects = manifests.build(self.programs.kubectl, self._overlay)
+        if self._azure:
+            objects = manifests.with_environment(objects, "kaito-provisioner", self._azure.environment)
         self.control_plane = ControlPlane(self.directory, self.programs, self._site)
         self.control_plane.start(progress, lambda kube: manifests.install_crds(kube, objects))
         stack.callback(self.control_plane.stop)
@@ -94,6 +101,10 @@ class Platform:
         )
         proxy.start(runner)
 
+        if self._azure:
+            progress("starting the emulated Azure")
+            self._azure.start(self.kube, presets.load())
+            stack.callback(self._azure.stop)
         progress("installing the manifests under config/")
         manifests.install(self.kube, objects)
         runner.start()

@@ -1,32 +1,32 @@
-"""A claim, the emulated Azure and the function between them, in virtual time.
+"""Claims, the emulated Azure and the function between them, in virtual time.
 
-The decisions, the SDK and the client are the real ones; only the API server is a dict of one claim.
+What is read, what is decided, the SDK and its client are the real ones; only the API server is a dict.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
-import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import cast
 
 import presets
 from functions.provisioner.aks.client import Pools
 from functions.provisioner.aks.failure import AzureError
 from functions.provisioner.aks.pool import pool_name
+from functions.provisioner.observe import observe
 from functions.provisioner.observed import Observed
 from functions.provisioner.reconcile import reconcile, refused
 from functions.provisioner.settings import ManagedCluster, Settings
-from kaito.api.claims import GPU, LABEL_CLAIM, NodeRequest, render_claim
+from kaito.api.claims import GPU, INSTANCE_TYPE, LABEL_CLAIM, NodeRequest, render_claim
 from kaito.api.conditions import rfc3339
-from kaito.api.resources import MACHINE, Kind, Object
+from kaito.api.resources import MACHINE, NODE, Kind, Object
 from kaito.embedded.arm.emulator import NO_FAULT, Arm, Faults
 from kaito.embedded.arm.transport import Token, transport
 from kaito.runtime.keys import Key
-from kaito.runtime.kube import Conflict
-from kaito.runtime.plan import Apply, Beyond, Effect, Mark, Plan, Refused, Tell
+from kaito.runtime.kube import Conflict, Kube
+from kaito.runtime.plan import Beyond, Effect, Plan, Refused
+from tests.chaos.cluster import Cluster
 
 START = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 CLUSTER = ManagedCluster("s-1", "rg", "cluster")
@@ -35,6 +35,11 @@ LABELS = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "default"}
 
 
 class World:
+    """``key`` is its first claim, of the instance types ``types``; methods are about that one where none is named.
+
+    ``kubelet``: do machines register their Nodes? ``controller``: do Nodes go with their machines?
+    """
+
     def __init__(
         self,
         *types: str,
@@ -42,20 +47,18 @@ class World:
         name: str = "ws012345678",
         faults: Faults = lambda _method, _name: NO_FAULT,
         cluster: ManagedCluster = CLUSTER,
-        kubelet: bool = True,
+        exclusive: bool = False,
     ) -> None:
         self.seconds = 0.0
-        self.arm = Arm("s-1", "rg", "cluster", lambda: self.seconds, faults=faults)
+        self.arm = Arm("s-1", "rg", "cluster", lambda: self.seconds, faults=faults, exclusive=exclusive)
         self.pools = Pools.of(cluster, credential=Token(), transport=transport(self.arm))
+        self.cluster = Cluster(lambda: self.now)
         self.settings = Settings(azure=cluster)
-        self.kubelet = kubelet
-        self.foreign = False  # is the pool of its name somebody else's?
-        self.labels: dict[str, dict[str, str]] = {}  # that nodes have been given, by uid
-        self.reasons: list[str] = []  # of the first stage, as they came
-        self.key = Key(kind, "", name)
+        self.kubelet = self.controller = True
+        self.reasons: list[str] = []  # of the first claim's first stage, as they came
         self.types = types or ("Standard_NC12s_v3",)
-        self._ids = itertools.count(1)
-        self.claim: Object | None = None
+        self.key = Key(kind, "", name)
+        self._booted: set[tuple[str, str]] = set()  # machines that have registered: a Node's name and its pool's etag
         self.create()
 
     @property
@@ -63,36 +66,69 @@ class World:
         return START + timedelta(seconds=self.seconds)
 
     @property
+    def claim(self) -> Object | None:
+        return self.find(self.key)
+
+    @property
     def pool(self) -> str:
         """The name of its pool."""
         return pool_name(self.key)
 
-    def observe(self) -> Observed:
-        try:
-            pool = self.pools.get(self.pool)
-        except AzureError as error:
-            return Observed(copy.deepcopy(self.claim), self.nodes(), pool=error)
-        return Observed(copy.deepcopy(self.claim), self.nodes(), pool=pool)
+    def find(self, key: Key) -> Object | None:
+        return self.cluster.get(key.kind, key.name)
 
-    def nodes(self) -> tuple[Object, ...]:
-        """Ready, with the GPUs that the plugin has found by then."""
-        found = self.arm.nodes() if self.kubelet else []
-        return tuple(
-            self._ready(node) for node in found if node["metadata"]["labels"].get(LABEL_CLAIM) == self.key.name
-        )
+    def create(self, key: Key | None = None, owner: Object | None = None) -> None:
+        """A new claim; of an old name, too."""
+        key = key or self.key
+        claim = render_claim(NodeRequest(key.name, self.types[0], "50Gi", LABELS), key.kind)
+        (instance_type, *_) = claim["spec"]["requirements"]
+        instance_type["values"] = list(self.types)
+        if owner:
+            claim["metadata"]["ownerReferences"] = [owner]
+        self.cluster.create(claim)
 
-    def _ready(self, node: Object) -> Object:
-        labels = node["metadata"]["labels"]
-        sku = CATALOGUE.sku(labels["node.kubernetes.io/instance-type"])
+    def delete(self, key: Key | None = None) -> None:
+        key = key or self.key
+        self.cluster.delete(key.kind, key.name)
+
+    def observe(self, key: Key | None = None) -> Observed:
+        self.boot()
+        key = key or self.key
+        return observe(cast(Kube, self.cluster), [key], pools=self.pools)[key]
+
+    def boot(self) -> None:
+        """What kubelets and the cluster's cloud controller do."""
+        machines = {node["metadata"]["name"]: node for node in self.arm.nodes()}
+        for name, node in machines.items():
+            machine = (name, self.arm.pools()[node["metadata"]["labels"]["agentpool"]]["eTag"])
+            if self.kubelet and machine not in self._booted and self.cluster.get(NODE, name) is None:
+                self.cluster.create({**node, "status": self._status(node, "True")})
+                self._booted.add(machine)
+        for node in self.nodes():
+            if self.controller and node["metadata"]["name"] not in machines:
+                self.delete(Key(NODE, "", node["metadata"]["name"]))
+
+    def nodes(self, of: Key | None = None) -> tuple[Object, ...]:
+        """All Nodes, or those that say they are of that claim."""
+        return self.cluster.list(NODE, labels={LABEL_CLAIM: of.name} if of else {}).items
+
+    def report(self, status: str, names: Collection[str] = ()) -> None:
+        """Kubelets of these Nodes, or all, report that of Ready: True, False, or Unknown where they are silent."""
+        for node in self.nodes():
+            if not names or node["metadata"]["name"] in names:
+                self.cluster.change({**node, "status": self._status(node, status)})
+
+    def _status(self, node: Object, ready: str) -> Object:
+        """With the GPUs that the plugin has found by then."""
+        sku = CATALOGUE.sku(node["metadata"]["labels"][INSTANCE_TYPE])
         offered = {GPU: str(sku.gpus)} if sku else {}
-        status = {"conditions": [{"type": "Ready", "status": "True"}], "allocatable": offered, "capacity": offered}
-        uid = f"node-{self.arm.pools()[self.pool]['eTag']}"  # another machine, another Node
-        meta = {**node["metadata"], "labels": labels | self.labels.get(uid, {}), "uid": uid}
-        return {**node, "metadata": meta, "status": status}
+        condition = {"type": "Ready", "status": ready, "lastTransitionTime": rfc3339(self.now)}
+        return {"conditions": [condition], "allocatable": offered, "capacity": offered}
 
-    def turn(self, writes: int | None = None, seen: Observed | None = None) -> Plan:
+    def turn(self, writes: int | None = None, seen: Observed | None = None, key: Key | None = None) -> Plan:
         """One reconcile, cut short after so many writes; by an old look if one is given."""
-        observed = seen or self.observe()
+        key = key or self.key
+        observed = seen or self.observe(key)
         plan = reconcile(observed, CATALOGUE, self.settings, self.now)
         with contextlib.suppress(Conflict):  # then it is looked at again
             for effect in plan.effects[:writes]:
@@ -103,6 +139,8 @@ class World:
                     for instead in plan.effects:
                         self._run(instead)
                     break
+        if key == self.key and self.says() and self.reasons[-1:] != [self.says()[0][1]]:
+            self.reasons.append(self.says()[0][1])
         return plan
 
     def settle(self, turns: int = 60) -> None:
@@ -123,25 +161,8 @@ class World:
             self.seconds += plan.requeue_after if plan.requeue_after is not None else 1
         raise AssertionError(f"{reason} is not said after {turns} turns: {self.says()}")
 
-    def create(self) -> None:
-        """A new claim, of the old name."""
-        self.claim = render_claim(NodeRequest(self.key.name, self.types[0], "50Gi", LABELS), self.key.kind)
-        (instance_type, *_) = self.claim["spec"]["requirements"]
-        instance_type["values"] = list(self.types)
-        self.claim["metadata"] |= {"uid": f"u-{next(self._ids)}", "generation": 1, "finalizers": []}
-        self.change(creationTimestamp=rfc3339(self.now))
-
-    def change(self, **meta: Any) -> None:
-        assert self.claim is not None
-        self.claim["metadata"] |= {**meta, "resourceVersion": f"r{next(self._ids)}"}
-
-    def delete(self) -> None:
-        """As the API server: at once, or when the last finalizer is gone."""
-        self.change(deletionTimestamp=rfc3339(self.now))
-        self._end()
-
-    def says(self) -> list[tuple[str, str, str]]:
-        conditions = ((self.claim or {}).get("status") or {}).get("conditions") or []
+    def says(self, key: Key | None = None) -> list[tuple[str, str, str]]:
+        conditions = ((self.find(key or self.key) or {}).get("status") or {}).get("conditions") or []
         return [(it["status"], it["reason"], it["message"]) for it in conditions]
 
     def wire(self) -> Sequence[str]:
@@ -149,38 +170,7 @@ class World:
         return [f"{request.method} {response.status}" for request, response in self.arm.log if request.method != "GET"]
 
     def _run(self, effect: Effect) -> None:
-        match effect:
-            case Beyond():
-                self.pools.run(effect)
-            case Tell():
-                pass
-            case Mark():
-                if self.claim is None:
-                    if set(effect.finalizers) <= set(effect.object["metadata"]["finalizers"]):
-                        return
-                    raise Conflict(409, "Conflict", "it is gone")
-                if self.claim["metadata"]["resourceVersion"] != effect.object["metadata"]["resourceVersion"]:
-                    raise Conflict(409, "Conflict", "it has changed")
-                self.change(finalizers=list(effect.finalizers))
-                self._end()
-            case Apply(subresource="status"):
-                self._same(effect)["status"] = effect.object["status"]
-                self.change()
-                (launched, *_) = self.says()
-                if self.reasons[-1:] != [launched[1]]:
-                    self.reasons.append(launched[1])
-            case Apply() if effect.object["kind"] == "Node":
-                self.labels[effect.object["metadata"]["uid"]] = effect.object["metadata"]["labels"]
-            case Apply():
-                found = self._same(effect)["metadata"].get("annotations") or {}
-                self.change(annotations=found | effect.object["metadata"]["annotations"])
-
-    def _same(self, effect: Apply) -> Object:
-        """The claim, where the write is about that very one."""
-        if self.claim is None or self.claim["metadata"]["uid"] != effect.object["metadata"]["uid"]:
-            raise Conflict(409, "Conflict", "it is gone")
-        return self.claim
-
-    def _end(self) -> None:
-        if self.claim and self.claim["metadata"].get("deletionTimestamp") and not self.claim["metadata"]["finalizers"]:
-            self.claim = None
+        if isinstance(effect, Beyond):
+            self.pools.run(effect)
+        else:
+            self.cluster.run(effect)

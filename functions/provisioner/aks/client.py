@@ -42,7 +42,11 @@ class Pools:
         settings: dict[str, Any] = {"retry_total": 0}
         if cluster.endpoint:
             settings |= {"base_url": cluster.endpoint, "credential_scopes": [f"{cluster.endpoint}/.default"]}
-        credential = options.pop("credential", None) or DefaultAzureCredential()
+        if cluster.endpoint.startswith("http:"):
+            settings["per_call_policies"] = [_plain_http()]
+        # Who gives tokens for a cloud of one's own is not known to the public cloud, which may be out of reach.
+        private = {"disable_instance_discovery": True} if cluster.endpoint else {}
+        credential = options.pop("credential", None) or DefaultAzureCredential(**private)
         client = ContainerServiceClient(credential, cluster.subscription, **settings, **options)
         return cls(client, cluster.resource_group, cluster.name)
 
@@ -87,6 +91,18 @@ class Pools:
         except AzureError as error:
             if not is_absent(error):
                 raise
+
+
+def _plain_http() -> Any:
+    """A policy that lets a token go over plain HTTP, as to loopback, where alone an endpoint may be so."""
+    from azure.core.pipeline import PipelineRequest
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class PlainHttp(SansIOHTTPPolicy[Any, Any]):
+        def on_request(self, request: PipelineRequest[Any]) -> None:
+            request.context.options["enforce_https"] = False
+
+    return PlainHttp()
 
 
 def _asked(call: Callable[[], T]) -> T:

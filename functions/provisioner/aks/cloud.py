@@ -13,6 +13,7 @@ from typing import Final
 
 from functions.provisioner.aks.effects import AbortPool, CreatePool, DeletePool
 from functions.provisioner.aks.failure import AzureError, Cause, Failure, classify
+from functions.provisioner.aks.health import unhealthy
 from functions.provisioner.aks.pool import Pool, pool_name, render
 from functions.provisioner.launch import Launch, Release, stage
 from functions.provisioner.observed import Observed
@@ -20,9 +21,9 @@ from functions.provisioner.settings import Settings
 from kaito.api.claims import Claim
 from kaito.api.conditions import parse_time, rfc3339
 from kaito.api.meta import Condition
-from kaito.api.resources import Object
+from kaito.api.resources import NODE, Object
 from kaito.runtime.keys import Key
-from kaito.runtime.plan import Apply, Effect
+from kaito.runtime.plan import Apply, Delete, Effect
 from presets import Sku
 
 #: Of a claim: the attempt that comes next, and the time before which it does not.
@@ -57,7 +58,8 @@ def launch(claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: 
 
 
 def release(claim: Claim, observed: Observed) -> Release:
-    """Nothing is left when Azure says that there is no such pool; a pool of somebody else's is none of the claim's."""
+    """Nothing is left when Azure says that there is no such pool, and no Node stands for it any more; a pool of
+    somebody else's is none of the claim's."""
     pool = observed.pool
     match pool:
         case AzureError():
@@ -66,7 +68,7 @@ def release(claim: Claim, observed: Observed) -> Release:
         case Pool() if pool.is_of(claim):
             return Release(discard(pool, f"its claim {claim.metadata.name} goes"), done=False, requeue_after=POLL)
         case _:
-            return Release((), done=True)
+            return Release(_forget(observed), done=True)
 
 
 def refused(claim: Claim, observed: Observed, error: AzureError, now: datetime) -> Launch:
@@ -77,7 +79,8 @@ def refused(claim: Claim, observed: Observed, error: AzureError, now: datetime) 
         noted = _note(observed, attempt, now, pause)
         return _launch(observed, _condition(claim, failure), (noted,), requeue_after=pause)
     condition, pause = _failed(claim, failure, attempt)
-    return _launch(observed, condition, (_note(observed, attempt + 1, now, pause),), requeue_after=pause)
+    next_step = _given_up(claim, failure, attempt) or (_note(observed, attempt + 1, now, pause),)
+    return _launch(observed, condition, next_step, requeue_after=pause)
 
 
 def discard(pool: Pool, why: str) -> tuple[Effect, ...]:
@@ -97,29 +100,39 @@ def _unseen(claim: Claim, observed: Observed, failure: Failure) -> Launch:
 
 
 def _start(claim: Claim, observed: Observed, now: datetime) -> Launch:
+    gone = _forget(observed)
     after = claim.metadata.annotations.get(ANNOTATION_AFTER)
     left = (parse_time(after) - now).total_seconds() if after else 0.0
     if left > 0:
-        return _launch(observed, _still(claim, f"its agent pool is to be created, after {after}"), requeue_after=left)
+        told = _still(claim, f"its agent pool is to be created, after {after}")
+        return _launch(observed, told, gone, requeue_after=left)
     types = claim.instance_types
     if not types:
-        return _launch(observed, _condition(claim, _NO_TYPE))
+        return _launch(observed, _condition(claim, _NO_TYPE), gone)
     attempt = _attempt(claim, observed)
     vm_size = types[attempt % len(types)]
     try:
         body = render(claim, vm_size, attempt, now)
     except ValueError as error:
-        return _launch(observed, _condition(claim, Failure(Cause.REFUSED, "DiskUnknown", str(error))))
+        return _launch(observed, _condition(claim, Failure(Cause.REFUSED, "DiskUnknown", str(error))), gone)
     why = f"attempt {attempt + 1}: {vm_size}"
     name = pool_name(Key(claim.kind, "", claim.metadata.name))
     condition = stage(claim, 0, "Unknown", "Launching", f"agent pool {name} asked for, {why}")
-    return _launch(observed, condition, (CreatePool(name, body, why),), requeue_after=POLL)
+    return _launch(observed, condition, (*gone, CreatePool(name, body, why)), requeue_after=POLL)
+
+
+def _forget(observed: Observed) -> tuple[Effect, ...]:
+    """The Nodes whose pool is gone: what removes them on AKS may be late, and they would pass for the next pool's."""
+    why = "its agent pool is gone"
+    metas = (node["metadata"] for node in observed.nodes)
+    return tuple(Delete(NODE, it["name"], "", it["uid"], why) for it in metas if not it.get("deletionTimestamp"))
 
 
 def _occupied(claim: Claim, pool: Pool) -> Launch:
     """By an earlier claim's pool, which goes, or by somebody else's, which stays. Neither's node is the claim's."""
-    if pool.claim is None:
-        message = f"agent pool {pool.name} is not KAITO's: delete or rename it, or let the claim have another name"
+    if pool.claim is None or pool.claim.kind != claim.kind:
+        whose = "not KAITO's" if pool.claim is None else f"that of {pool.claim.kind.kind} {pool.claim.name}"
+        message = f"agent pool {pool.name} is {whose}: delete or rename it, or let the claim have another name"
         return Launch(stage(claim, 0, "False", "NameTaken", message), (), requeue_after=60)
     condition = stage(claim, 0, "Unknown", "AwaitingDeletion", f"agent pool {pool.name} of an earlier claim is going")
     return Launch(condition, (), discard(pool, "its claim is gone"), requeue_after=POLL)
@@ -138,7 +151,10 @@ def _creating(claim: Claim, observed: Observed, pool: Pool, settings: Settings, 
 def _made(claim: Claim, observed: Observed, pool: Pool, settings: Settings, now: datetime) -> Launch:
     condition = stage(claim, 0, "True", "Launched", f"agent pool {pool.name} is there: {pool.vm_size}")
     if nodes := _joined(observed):
-        return _launch(observed, condition, _adopt(claim, nodes))
+        health = unhealthy(nodes[0], observed.others, settings.repair_after, now)
+        if isinstance(health, Failure):
+            return _again(claim, observed, pool, health, now)
+        return _launch(observed, condition, _adopt(claim, nodes), requeue_after=health)
     left = settings.registration_deadline - _unregistered(claim, now).total_seconds()
     if left <= 0 or _annotated(claim) > pool.attempt:  # which is given up then
         within = _minutes(timedelta(seconds=settings.registration_deadline))
@@ -171,19 +187,37 @@ def _again(claim: Claim, observed: Observed, pool: Pool, failure: Failure, now: 
     """The pool failed: that is put on record, then told, and then it goes."""
     condition, pause = _failed(claim, failure, pool.attempt)
     if _annotated(claim) <= pool.attempt:
-        return _launch(observed, condition, (_note(observed, pool.attempt + 1, now, pause),), requeue_after=0)
+        # A machine that has failed since is no reason for another instance type.
+        further = len(claim.instance_types) if failure.cause is Cause.UNHEALTHY else 1
+        return _launch(observed, condition, (_note(observed, pool.attempt + further, now, pause),), requeue_after=0)
     before = claim.conditions.get(condition.type)
     if before is None or (before.status, before.reason) != (condition.status, condition.reason):
         return _launch(observed, condition, requeue_after=0)
+    if given_up := _given_up(claim, failure, pool.attempt):
+        return _launch(observed, condition, given_up, requeue_after=POLL)
     why = f"attempt {pool.attempt + 1} failed: {failure.reason}"
     return _launch(observed, condition, discard(pool, why), requeue_after=POLL)
+
+
+def _given_up(claim: Claim, failure: Failure, attempt: int) -> tuple[Effect, ...]:
+    """A NodePool's claim goes where none of its instance types is to be had: the NodePool may choose others."""
+    owned = any(owner.kind == "NodePool" for owner in claim.metadata.owner_references)
+    if not owned or failure.cause is not Cause.CAPACITY or _types_left(claim, attempt):
+        return ()
+    why = "its NodePool may choose another instance type"
+    return (Delete(claim.kind, claim.metadata.name, "", claim.metadata.uid, why),)
+
+
+def _types_left(claim: Claim, attempt: int) -> bool:
+    """Are there instance types that this round of attempts has not tried?"""
+    return (attempt + 1) % max(1, len(claim.instance_types)) != 0
 
 
 def _failed(claim: Claim, failure: Failure, attempt: int) -> tuple[Condition, float]:
     """What it means for the claim, and the seconds before the next attempt: none while there are instance types that
     this round has not tried."""
     types = claim.instance_types
-    if (attempt + 1) % max(1, len(types)):
+    if _types_left(claim, attempt) and failure.cause is not Cause.UNHEALTHY:
         message = f"{types[attempt % len(types)]}: {failure.message}; {types[(attempt + 1) % len(types)]} comes next"
         return stage(claim, 0, "Unknown", failure.reason, message[:MESSAGE]), 0
     return _condition(claim, failure), failure.pause(attempt // max(1, len(types)))
@@ -212,7 +246,9 @@ def _launch(
 
 
 def _joined(observed: Observed) -> tuple[Object, ...]:
-    """Its nodes that the cloud stands for."""
+    """Its nodes that the cloud stands for: none where it says that their pool is gone."""
+    if observed.pool is None:
+        return ()
     return tuple(node for node in observed.nodes if (node.get("spec") or {}).get("providerID"))
 
 

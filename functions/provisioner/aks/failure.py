@@ -30,6 +30,7 @@ class Cause(Enum):
     QUOTA = auto()
     SKU = auto()  # not sold to this subscription here
     REFUSED = auto()  # whatever else Azure says of the agent pool
+    UNHEALTHY = auto()  # it was there and worked, and does no more
 
     @property
     def is_the_pools(self) -> bool:
@@ -39,7 +40,7 @@ class Cause(Enum):
     @property
     def passes(self) -> bool:
         """Will it pass by itself? Else a person has to act."""
-        return self in (Cause.BUSY, Cause.THROTTLED, Cause.TRANSIENT)
+        return self in (Cause.BUSY, Cause.THROTTLED, Cause.TRANSIENT, Cause.UNHEALTHY)
 
 
 #: Seconds until it is tried again: the first time, and at most; doubled in between.
@@ -52,6 +53,7 @@ _PAUSES: Final[Mapping[Cause, tuple[float, float]]] = {
     Cause.QUOTA: (10 * MINUTE, HOUR),
     Cause.SKU: (HOUR, 6 * HOUR),
     Cause.REFUSED: (2 * MINUTE, HOUR),
+    Cause.UNHEALTHY: (0, 0),
 }
 
 

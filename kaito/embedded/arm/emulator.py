@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +19,8 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]{0,11}")
 #: What AKS does not let change.
 _IMMUTABLE: Final = ("vmSize", "osDiskSizeGB", "osType", "availabilityZones", "scaleSetPriority", "type")
 _PAGE: Final = 100
+#: Requests that are kept with their answers.
+_LOGGED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,15 @@ class Response:
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What goes wrong with one request. ``response`` is sent instead of the answer; with ``done``, after what was asked
-    for was begun. ``outcome`` is the error that the operation ends with; with ``forever`` it never ends."""
+    for was begun. ``outcome`` is the error that the operation ends with; with ``forever`` it never ends. Of a pool that
+    is made, ``nodes`` register (one is what was asked for), so many seconds ``late``."""
 
     response: Response | None = None
     done: bool = False
     outcome: tuple[str, str] | None = None
     forever: bool = False
+    nodes: int = 1
+    late: float = 0
 
 
 NO_FAULT: Final = Fault()
@@ -58,12 +65,16 @@ class _Pool:
     etag: str
     state: str
     ends: float  # when the operation that is under way does
-    outcome: tuple[str, str] | None  # code and message of what it fails with then
+    outcome: tuple[str, str] | None = None  # code and message of what it fails with then
     error: tuple[str, str] | None = None
+    nodes: int = 1
+    late: float = 0
+    joins: float = math.inf  # when its nodes do
 
 
 class Arm:
-    """One managed cluster. ``now``: seconds, of any clock; operations take ``create`` and ``delete`` seconds of it."""
+    """One managed cluster. ``now``: seconds, of any clock; operations take ``create`` and ``delete`` seconds of it.
+    ``exclusive``: while an operation of a pool is under way none of another may begin, as AKS has it at times."""
 
     def __init__(
         self,
@@ -75,12 +86,14 @@ class Arm:
         create: float = 120,
         delete: float = 60,
         faults: Faults = lambda _method, _name: NO_FAULT,
+        exclusive: bool = False,
     ) -> None:
         self.subscription, self.group, self.cluster = subscription, group, cluster
         self._now, self._create, self._delete, self._faults = now, create, delete, faults
+        self._exclusive = exclusive
         self._pools: dict[str, _Pool] = {}
         self._versions = itertools.count(1)
-        self.log: list[tuple[Request, Response]] = []
+        self.log: deque[tuple[Request, Response]] = deque(maxlen=_LOGGED)
 
     def handle(self, request: Request) -> Response:
         self._pass_time()
@@ -90,7 +103,9 @@ class Arm:
 
     def put_foreign(self, name: str) -> None:
         """Somebody else's pool."""
-        self._pools[name] = _Pool({"vmSize": "Standard_D4s_v5", "count": 3}, self._etag(), "Succeeded", 0, None)
+        self._pools[name] = _Pool(
+            {"vmSize": "Standard_D4s_v5", "count": 3}, self._etag(), "Succeeded", 0, nodes=3, joins=0
+        )
 
     def take_away(self, name: str) -> None:
         """Somebody deletes a pool by hand."""
@@ -105,12 +120,23 @@ class Arm:
     def nodes(self) -> list[Object]:
         """The Nodes that kubelets of its pools would have registered by now, without what GPU plugins add."""
         self._pass_time()
-        return [_node(self, name, pool) for name, pool in self._pools.items() if pool.state == "Succeeded"]
+        there = {name: pool for name, pool in self._pools.items() if pool.state in ("Succeeded", "Deleting")}
+        joined = [(name, pool) for name, pool in there.items() if self._now() >= pool.joins]
+        return [_node(self, name, pool, number) for name, pool in joined for number in range(pool.nodes)]
 
     def end_operations(self) -> None:
         """Let what would never end, end now."""
         for pool in self._pools.values():
             pool.ends = min(pool.ends, self._now())
+
+    def dump(self) -> Object:
+        """All that it knows, as JSON; times are its clock's."""
+        return {"version": next(self._versions), "pools": {name: asdict(pool) for name, pool in self._pools.items()}}
+
+    def load(self, state: Object) -> None:
+        """What an earlier one dumped."""
+        self._versions = itertools.count(state["version"])
+        self._pools = {name: _Pool(**pool) for name, pool in state["pools"].items()}
 
     def _pass_time(self) -> None:
         for name, pool in list(self._pools.items()):
@@ -122,7 +148,7 @@ class Arm:
             elif pool.state == "Deleting":
                 del self._pools[name]
             else:
-                pool.state = "Succeeded"
+                pool.state, pool.joins = "Succeeded", pool.ends + pool.late
 
     def _answer(self, request: Request) -> Response:
         path = [part for part in urlsplit(request.url).path.split("/") if part]
@@ -176,10 +202,10 @@ class Arm:
             return Response(202, headers=self._operation(request))
         if request.headers.get("if-match", pool.etag).strip('"') != pool.etag:
             return _failed(412, "PreconditionFailed", f"the etag of agent pool {name} is another")
-        if pool.state in ("Creating", "Deleting"):
-            return self._busy(name, pool)
+        if busy := self._busy(name):
+            return busy
         pool.state, pool.etag, pool.error = "Deleting", self._etag(), None
-        pool.ends = float("inf") if fault.forever else self._now() + self._delete
+        pool.ends = math.inf if fault.forever else self._now() + self._delete
         pool.outcome = fault.outcome
         return Response(202, headers=self._operation(request))
 
@@ -189,19 +215,25 @@ class Arm:
             return _failed(400, "InvalidParameter", f"The agent pool's name {name!r} is not valid.")
         if pool is not None and request.headers.get("if-none-match") == "*":
             return _failed(412, "PreconditionFailed", f"agent pool {name} exists")
-        if pool is not None and pool.state in ("Creating", "Deleting"):
-            return self._busy(name, pool)
+        if busy := self._busy(name):
+            return busy
         if pool is not None and any(properties.get(key) != pool.properties.get(key) for key in _IMMUTABLE):
             return _failed(400, "PropertyChangeNotAllowed", f"Changing property of agent pool {name} is not allowed.")
         if "spotMaxPrice" in properties and properties.get("scaleSetPriority") != "Spot":
             return _failed(400, "InvalidParameter", "spotMaxPrice is for scaleSetPriority Spot")
-        ends = float("inf") if fault.forever else self._now() + self._create
-        self._pools[name] = _Pool(properties, self._etag(), "Creating", ends, fault.outcome)
+        ends = math.inf if fault.forever else self._now() + self._create
+        self._pools[name] = _Pool(
+            properties, self._etag(), "Creating", ends, fault.outcome, nodes=fault.nodes, late=fault.late
+        )
         return Response(201 if pool is None else 200, self._shown(name), self._operation(request))
 
-    def _busy(self, name: str, pool: _Pool) -> Response:
-        text = f"Operation is not allowed: Another agentpool operation ({name} - {pool.state}) is in progress"
-        return _failed(409, "OperationNotAllowed", text)
+    def _busy(self, name: str) -> Response | None:
+        """Why no operation of that pool may begin."""
+        for other, pool in self._pools.items():
+            if pool.state in ("Creating", "Deleting") and (other == name or self._exclusive):
+                text = f"Operation is not allowed: Another agentpool operation ({other} - {pool.state}) is in progress"
+                return _failed(409, "OperationNotAllowed", text)
+        return None
 
     def _shown(self, name: str) -> Object:
         pool = self._pools[name]
@@ -231,19 +263,19 @@ def _failed(status: int, code: str, message: str) -> Response:
     return Response(status, {"error": {"code": code, "message": message}})
 
 
-def _node(arm: Arm, name: str, pool: _Pool) -> Object:
+def _node(arm: Arm, name: str, pool: _Pool, number: int) -> Object:
     """As its kubelet registers it."""
     machine = f"aks-{name}-12345678-vmss"
     provider = (
         f"azure:///subscriptions/{arm.subscription}/resourceGroups/MC/providers/Microsoft.Compute"
-        f"/virtualMachineScaleSets/{machine}/virtualMachines/0"
+        f"/virtualMachineScaleSets/{machine}/virtualMachines/{number}"
     )
     taints = [re.fullmatch(r"([^=]+)=([^:]*):(.+)", taint) for taint in pool.properties.get("nodeTaints") or ()]
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
-            "name": f"{machine}000000",
+            "name": f"{machine}{number:06}",
             "labels": {
                 **(pool.properties.get("nodeLabels") or {}),
                 "agentpool": name,

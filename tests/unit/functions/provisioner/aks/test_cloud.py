@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kaito.api.resources import MACHINE, NODE_CLAIM, Kind
+from kaito.api.resources import MACHINE, NODE, NODE_CLAIM, Kind
 from kaito.embedded.arm.emulator import NO_FAULT, Fault, Faults, Response
 from tests.chaos.world import CLUSTER, World
 
@@ -134,7 +134,7 @@ def test_a_pool_of_an_earlier_claim_goes_first() -> None:
 def test_a_pool_without_a_claim_is_deleted() -> None:
     world = World()
     world.settle()
-    world.claim = None
+    world.cluster.lose(MACHINE, "ws012345678")
     world.settle()
     assert world.arm.pools() == {}
 
@@ -147,7 +147,8 @@ def test_a_pool_that_is_never_done_is_aborted_and_tried_again() -> None:
 
 
 def test_a_node_that_never_joins_is_given_up() -> None:
-    world = World(kubelet=False)
+    world = World()
+    world.kubelet = False
     world.until("RegistrationTimeout")
     assert "has joined within 15 minutes" in world.says()[0][2]
     world.turn()  # and then it goes
@@ -215,7 +216,7 @@ def test_a_node_that_is_lost_is_waited_for_anew() -> None:
     world = World()
     world.settle()
     world.seconds += 86_400
-    world.kubelet = False
+    world.cluster.lose(NODE, "aks-ws012345678-12345678-vmss000000")
     plan = world.turn()
     assert [reason for _, reason, _ in world.says()[:2]] == ["Launched", "NodeNotFound"]
     assert plan.requeue_after == 900

@@ -106,4 +106,4 @@ def test_without_any_azure_is_not_asked_and_the_error_says_what_was_tried() -> N
     assert classify(raised.value).reason == "AzureUnauthorized"
     for tried in ("WorkloadIdentityCredential", "ManagedIdentityCredential", "AzureCliCredential"):
         assert tried in raised.value.message
-    assert arm.log == []
+    assert not arm.log

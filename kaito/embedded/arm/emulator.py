@@ -69,7 +69,7 @@ class _Pool:
     error: tuple[str, str] | None = None
     nodes: int = 1
     late: float = 0
-    joins: float = math.inf  # when its nodes do
+    joins: float = math.inf  # when its nodes do, which stay until it is gone
 
 
 class Arm:
@@ -120,8 +120,7 @@ class Arm:
     def nodes(self) -> list[Object]:
         """The Nodes that kubelets of its pools would have registered by now, without what GPU plugins add."""
         self._pass_time()
-        there = {name: pool for name, pool in self._pools.items() if pool.state in ("Succeeded", "Deleting")}
-        joined = [(name, pool) for name, pool in there.items() if self._now() >= pool.joins]
+        joined = [(name, pool) for name, pool in self._pools.items() if self._now() >= pool.joins]
         return [_node(self, name, pool, number) for name, pool in joined for number in range(pool.nodes)]
 
     def end_operations(self) -> None:

@@ -12,10 +12,11 @@ import yaml
 from functions.provisioner.settings import ManagedCluster, Settings
 from kaito.api.resources import CONFIG_MAP, CRD, KNATIVE_SERVICE, NAMESPACE, NODE, Kind, Object
 from kaito.embedded import programs
+from kaito.embedded.arm.azure import CLUSTER, GROUP, SUBSCRIPTION
 from kaito.embedded.controlplane import ControlPlane
 from kaito.embedded.knative.admission import refusals
 from kaito.embedded.knative.schema import malformed
-from kaito.embedded.manifests import CONFIG, build
+from kaito.embedded.manifests import CONFIG, build, with_environment
 from kaito.runtime.kube import Conflict, Kube, KubeError
 from tests.nodes import bring_node
 from tests.unit.functions.workspace.matrix import SCENES, rendered
@@ -47,7 +48,7 @@ def enabled(objects: Iterable[Object]) -> frozenset[str]:
 
 
 def test_these_are_the_overlays() -> None:
-    assert OVERLAYS == ["aks", "embedded", "local"]
+    assert OVERLAYS == ["aks", "arm", "embedded", "local"]
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -85,6 +86,28 @@ def test_on_aks_nodes_come_from_aks() -> None:
     assert service["spec"]["template"]["metadata"]["labels"]["azure.workload.identity/use"] == "true"
     account = of_kind(objects, Kind("v1", "ServiceAccount"))["kaito-provisioner"]
     assert account["metadata"]["annotations"] == {"azure.workload.identity/client-id": "CLIENT_ID"}
+
+
+def test_the_emulated_azure_is_the_one_that_the_platform_runs() -> None:
+    service = of_kind(overlay("arm"), KNATIVE_SERVICE)["kaito-provisioner"]
+    (added,) = of_kind(
+        with_environment([service], "kaito-provisioner", {"ARM_ENDPOINT": "http://127.0.0.1:1"}), KNATIVE_SERVICE
+    ).values()
+    azure = Settings.from_environment(environment(added)).azure
+    assert azure == ManagedCluster(SUBSCRIPTION, GROUP, CLUSTER, "http://127.0.0.1:1")
+    assert "ARM_ENDPOINT" not in environment(service)
+    (other,) = with_environment([service], "kaito-workspace", {"ARM_ENDPOINT": "http://127.0.0.1:1"})
+    assert other == service
+
+
+@pytest.mark.parametrize(
+    ("name", "may"), [("aks", {"delete"}), ("arm", {"delete"}), ("embedded", {"create", "delete"}), ("local", set())]
+)
+def test_nodes_are_removed_only_where_they_are_the_clouds(name: str, may: set[str]) -> None:
+    roles = of_kind(overlay(name), Kind("rbac.authorization.k8s.io/v1", "ClusterRole"))
+    rules = [rule for role, obj in roles.items() if role.startswith("kaito-provisioner") for rule in obj["rules"]]
+    verbs = {verb for rule in rules if "nodes" in rule["resources"] for verb in rule["verbs"]}
+    assert verbs - {"list", "patch"} == may
 
 
 def test_only_a_cluster_of_ones_own_lacks_knatives_kinds_and_namespace() -> None:

@@ -74,7 +74,7 @@ $(VENV)/.tools: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
 	@echo "setup: the kaito command and the development tools"
 	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
-	@$(INSTALL) --editable '.[cli,dev,provisioner]'
+	@$(INSTALL) --editable '.[cli,dev,functionapp,provisioner]'
 	@touch $@
 
 packages: $(VENV)/.packages

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import flask
-from werkzeug.serving import WSGIRequestHandler, make_server
+
+from tests.serving import serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,7 @@ class Receiver:
         self._changed = threading.Condition()
         app = flask.Flask("receiver")
         app.add_url_rule("/", view_func=self._take, methods=["POST"])
-        self._server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/"
+        self._serving = serving(app)
 
     def wait(self, count: int, timeout: float = 10) -> list[Received]:
         """The requests so far, once there are ``count`` of them."""
@@ -57,16 +53,10 @@ class Receiver:
         return self._answer(received, count)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.url = f"{self._serving.__enter__()}/"
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: Any) -> None: ...  # noqa: A002 - werkzeug's name
+        self._serving.__exit__(kind, error, trace)

@@ -52,7 +52,8 @@ class Function(Generic[Observed]):
     objects, for the sweep; ``observe`` does all reads for some keys at once; ``own`` is the key's own object among what
     was read, and ``others`` are the rest. ``reconcile`` is pure, and so is ``refused``: what to write instead when a
     write is refused for good, with the words it was refused with. ``run`` carries an effect out. ``fast_sweep`` is the
-    PingSource that exists only while something is unsettled, or ``hears`` says that events may not reach the function.
+    PingSource that exists only while something is unsettled, or ``hears`` says that events may not reach the function;
+    None where something else sweeps as often.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Function(Generic[Observed]):
     observe: Callable[[Kube, Sequence[Key]], Mapping[Key, Observed]]
     reconcile: Callable[[Observed, datetime], Plan]
     refused: Callable[[Observed, Refused, datetime], Plan]
-    fast_sweep: Object
+    fast_sweep: Object | None
     hears: Callable[[Kube], bool]
     own: Callable[[Observed], Object | None]
     others: Callable[[Observed], Iterable[Object]]

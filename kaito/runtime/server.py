@@ -1,15 +1,12 @@
-"""The HTTP shell of a function: CloudEvents in, 202 out.
+"""The HTTP shell of a function on Knative: CloudEvents in, 202 out.
 
-Status codes are the Broker's language (Knative's data plane specification): 202 with an empty body when the event is
-dealt with (a body that is no CloudEvent would be a failure to the Broker), 400 for what is no CloudEvent (not
-retried), 409 and 5xx for a failure that a redelivery may cure.
+The body of a 202 is empty: one that is no CloudEvent would be a failure to the Broker.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +14,13 @@ import structlog
 from flask import Flask, Response, request
 from gunicorn.app.base import BaseApplication
 
-from kaito.runtime.events import BadEvent, parse
-from kaito.runtime.keys import PING
-from kaito.runtime.kube import Conflict, Kube, KubeError
+from kaito.runtime.delivery import deliver
+from kaito.runtime.kube import Kube, KubeError
 from kaito.runtime.log import configure
 from kaito.runtime.reconciler import Function, Reconciler
 
 log = structlog.get_logger()
 
-#: Below the Triggers' delivery timeout (60 s), so that the Broker hears why.
-ANSWER_WITHIN_SECONDS = 50
 #: Deliveries that wait are what a look is shared by.
 THREADS = 256
 #: Where a container with a read-only root file system may write: gunicorn's worker shows there that it lives.
@@ -42,25 +36,11 @@ def create_app(name: str, reconciler: Reconciler[Any]) -> Flask:
         return Response(status=200)
 
     @app.post("/")
-    def deliver() -> Response:
-        try:
-            event = parse(dict(request.headers), request.get_data())
-            futures = reconciler.sweep() if event.type == PING else reconciler.hear(event)
-        except BadEvent as error:
-            return Response(f"{error}\n", status=400)
-        except KubeError as error:
-            return _failure(error)
-        pending = wait(futures, timeout=ANSWER_WITHIN_SECONDS).not_done
-        if pending:
-            return Response("the reconcile is still running\n", status=503)
-        failures = [failure for future in futures if (failure := future.exception()) is not None]
-        return _failure(failures[0]) if failures else Response(status=202)
+    def take() -> Response:
+        answer = deliver(reconciler, dict(request.headers), request.get_data())
+        return Response(f"{answer.reason}\n" if answer.reason else None, status=answer.status)
 
     return app
-
-
-def _failure(error: BaseException) -> Response:
-    return Response(f"{error}\n", status=409 if isinstance(error, Conflict) else 503)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types

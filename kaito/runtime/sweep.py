@@ -16,9 +16,9 @@ log = structlog.get_logger()
 
 
 class FastSweep:
-    """Has the PingSource ``manifest`` there or not."""
+    """Has the PingSource ``manifest`` there or not; nothing where that is None."""
 
-    def __init__(self, manifest: Object, kube: Kube, manager: str) -> None:
+    def __init__(self, manifest: Object | None, kube: Kube, manager: str) -> None:
         self._manifest, self._kube, self._manager = manifest, kube, manager
         self._lock = threading.Lock()
         self._on: bool | None = None  # not known at start, nor after a write that failed
@@ -26,6 +26,8 @@ class FastSweep:
     def switch(self, wanted: Callable[[], bool | None]) -> bool:
         """On or off, as ``wanted`` says when it is this call's turn: writes come in the order of the decisions. None
         leaves it as it is. Returns whether there was anything to write."""
+        if self._manifest is None:
+            return False
         with self._lock:
             on = wanted()
             if on is None or on == self._on:

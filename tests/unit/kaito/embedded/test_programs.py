@@ -1,22 +1,22 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import socket
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import flask
 import pytest
-from werkzeug.serving import make_server
 
 from kaito.embedded import gobuild, programs, release
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.lock import FileLock, LockHeldError, holder
+from tests.serving import serving
 
 #: Builds whatever is asked for into a script that says so, and counts its runs.
 FAKE_GO = """#!/bin/sh
@@ -175,25 +175,19 @@ def tarball(names: tuple[str, ...]) -> bytes:
 @pytest.fixture
 def serve() -> Iterator[Callable[[bytes], tuple[str, list[str]]]]:
     """Serves bytes at /archive, once moved; returns its URL and the paths asked for."""
-    servers = []
+    with contextlib.ExitStack() as running:
 
-    def start(body: bytes) -> tuple[str, list[str]]:
-        app, asked = flask.Flask("archive"), list[str]()
+        def start(body: bytes) -> tuple[str, list[str]]:
+            app, asked = flask.Flask("archive"), list[str]()
 
-        @app.get("/<path:path>")
-        def answer(path: str) -> flask.typing.ResponseReturnValue:
-            asked.append(path)
-            return flask.Response(body) if path == "moved" else flask.redirect("/moved")
+            @app.get("/<path:path>")
+            def answer(path: str) -> flask.typing.ResponseReturnValue:
+                asked.append(path)
+                return flask.Response(body) if path == "moved" else flask.redirect("/moved")
 
-        server = make_server("127.0.0.1", 0, app, threaded=True)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever).start()
-        return f"http://127.0.0.1:{server.server_port}/archive", asked
+            return f"{running.enter_context(serving(app))}/archive", asked
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 def use(monkeypatch: pytest.MonkeyPatch, archive: release.Archive) -> None:

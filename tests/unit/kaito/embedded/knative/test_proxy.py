@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from flask import Flask, Response, redirect, request
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from kaito.embedded.knative.pod import free_port
 from kaito.embedded.knative.proxy import FrontProxy
 from kaito.embedded.knative.route import Backend, NotReadyInTime, RouteError, ServiceFailed, UnknownRoute
+from tests.serving import serving
 
 SECOND_HALF = threading.Event()
 
@@ -86,24 +86,12 @@ def application() -> Flask:
     return app
 
 
-class Http11(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Nothing."""
-
-
 @pytest.fixture
 def routes() -> Iterator[Routes]:
     SECOND_HALF.clear()
-    server = make_server("127.0.0.1", 0, application(), threaded=True, request_handler=Http11)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield Routes(server.port)
-    SECOND_HALF.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(application()) as url:
+        yield Routes(int(url.rpartition(":")[2]))
+        SECOND_HALF.set()
 
 
 @pytest.fixture

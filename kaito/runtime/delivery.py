@@ -1,0 +1,48 @@
+"""An event's delivery, whatever it came by: what is reconciled for it, and what is answered.
+
+Status codes are the Broker's language (Knative's data plane specification): 202 when the event is dealt with, 400 for
+what is no CloudEvent (not retried), 409 and 5xx for a failure that a redelivery may cure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import wait
+from dataclasses import dataclass
+from typing import Any
+
+from kaito.runtime.events import BadEvent, parse
+from kaito.runtime.keys import PING
+from kaito.runtime.kube import Conflict, KubeError
+from kaito.runtime.reconciler import Reconciler
+
+#: Below the Triggers' delivery timeout (60 s), so that the Broker hears why.
+ANSWER_WITHIN_SECONDS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``reason``: why it is no 202."""
+
+    status: int
+    reason: str = ""
+
+
+def deliver(reconciler: Reconciler[Any], headers: Mapping[str, str], body: bytes) -> Answer:
+    """Have reconciled what this HTTP message hints at, and wait for that; a ping is a sweep."""
+    try:
+        event = parse(headers, body)
+        futures = reconciler.sweep() if event.type == PING else reconciler.hear(event)
+    except BadEvent as error:
+        return Answer(400, str(error))
+    except KubeError as error:
+        return _failure(error)
+    pending = wait(futures, timeout=ANSWER_WITHIN_SECONDS).not_done
+    if pending:
+        return Answer(503, "the reconcile is still running")
+    failures = [failure for future in futures if (failure := future.exception()) is not None]
+    return _failure(failures[0]) if failures else Answer(202)
+
+
+def _failure(error: BaseException) -> Answer:
+    return Answer(409 if isinstance(error, Conflict) else 503, str(error))

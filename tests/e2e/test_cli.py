@@ -101,8 +101,9 @@ def test_two_at_once_do_not_disturb_each_other(up: Callable[[str], Terminal], tm
     assert holder(one.state / "lock") == one.process.pid
 
 
-def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
-    told = kaito("demo", cwd=tmp_path)
+@pytest.mark.parametrize(("cloud", "asked"), [("local", False), ("arm", True)])
+def test_the_demo_tells_the_whole_story(tmp_path: Path, cloud: str, *, asked: bool) -> None:
+    told = kaito("demo", "--cloud", cloud, cwd=tmp_path)
     assert told.returncode == 0, told.stdout
     figures = json.loads(told.stdout.splitlines()[-1])
     assert figures["ok"] is True
@@ -110,6 +111,8 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
     assert figures["seconds"] > 0
     assert {"platform", "apply", "nodes", "ready", "answer", "cleanup"} <= figures["stages"].keys()
     assert "no NVIDIA GPU here" in told.stdout
+    assert ("Azure: PUT agentPools/ws" in told.stdout) is asked
+    assert ("Azure: DELETE agentPools/ws" in told.stdout) is asked
 
 
 @pytest.mark.parametrize("words", [("status",), ("down",)])

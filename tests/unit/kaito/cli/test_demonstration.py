@@ -25,7 +25,8 @@ class StoppedPlatform:
     port = 1
     stopped = 0
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, azure: None) -> None:
+        assert azure is None
         directory.mkdir()
 
     def stop(self) -> None:

@@ -84,14 +84,21 @@ def test_status_of_a_platform_that_starts(tmp_path: Path, files: dict[str, str])
 
 @pytest.mark.parametrize(("told", "code"), [(True, 0), (False, 1)])
 def test_the_demos_exit_code(monkeypatch: pytest.MonkeyPatch, told: bool, code: int) -> None:
-    monkeypatch.setattr(demonstration, "run", lambda console: told)
+    monkeypatch.setattr(demonstration, "run", lambda console, *, on_azure: told and not on_azure)
     assert said("demo")[0] == code
 
 
 def test_an_interrupted_demo_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(console: Console) -> bool:
+    def interrupted(console: Console, *, on_azure: bool) -> bool:
         signal.raise_signal(signal.SIGTERM)
         raise AssertionError("SIGTERM did nothing")
 
     monkeypatch.setattr(demonstration, "run", interrupted)
     assert said("demo") == (130, "The demo was interrupted; nothing of it is left.")
+
+
+def test_only_the_emulated_azure_can_go_wrong(tmp_path: Path) -> None:
+    code, text = said("up", "--faults", "7", "--dir", str(tmp_path / "here"))
+    assert code == 2
+    assert "--cloud arm" in text
+    assert not (tmp_path / "here").exists()

@@ -8,7 +8,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint constrai
 # What the cluster needs of Debian: Go modules and PyPI have the rest.
 CLUSTER_PACKAGES := buildah catatonit iproute2 iptables mmdebstrap runc
 
-.PHONY: demo test setup tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers chaos
+.PHONY: demo test setup tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers bench-serving chaos
 
 # CLOUD=arm: nodes are agent pools of an emulated Azure.
 CLOUD ?= local
@@ -37,6 +37,10 @@ B ?= 60
 P ?= 5
 bench-controllers: setup
 	@$(BIN)/python -m tests.bench.controllers $(N) $(B) $(P)
+
+# Our model server and a plain one, with 1, 8 and 32 clients each.
+bench-serving: setup
+	@$(BIN)/python -m tests.bench.serving
 
 # N runs of a claim on the emulated AKS with faults, kills and old looks, from SEED on: a failing one prints its history.
 SEED ?= 1
@@ -81,7 +85,7 @@ packages: $(VENV)/.packages
 	@:
 $(VENV)/.packages: $(VENV)/.tools
 	@echo "setup: torch and transformers (gigabytes the first time, then from uv's cache)"
-	@$(subst --quiet,,$(INSTALL)) --compile-bytecode --editable '.[serving]'
+	@$(subst --quiet,,$(INSTALL)) --compile-bytecode --editable '.[export,serving]'
 	@touch $@
 
 programs: tools

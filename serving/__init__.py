@@ -1,7 +1,7 @@
-"""The inference server: one model from one directory, answering POST /chat.
+"""The inference server: one model from one directory, answering POST /chat and OpenAI's API.
 
-``chat`` is the request, ``pipeline`` turns it into tokens and tokens into the answer, ``engine``
-continues tokens with the model, ``startup`` loads it while the port is already open, ``app`` is the HTTP
-face, ``__main__`` the process. It knows no Kubernetes: its container gets a directory of weights, a few
-flags and $PORT.
+``chat`` and ``openai`` are the requests, ``pipeline`` turns them into tokens and tokens into answers, ``text`` as they
+come; ``engine`` is what continues tokens, ``backends`` those there are, ``startup`` loads one while the port is already
+open, ``app`` is the HTTP face, ``metrics`` what it says of itself, ``__main__`` the process, ``export`` writes a model
+for OpenVINO. It knows no Kubernetes: its container gets a directory of weights, a few flags and $PORT.
 """

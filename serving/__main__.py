@@ -21,7 +21,10 @@ from gunicorn.arbiter import Arbiter
 
 from serving.adapters import merge, parse
 from serving.app import MAX_WAITING, create_app
-from serving.engine import DTYPES, ModelError, TransformersEngine
+from serving.backends import BACKENDS, choose
+from serving.backends.openvino import OpenVinoEngine
+from serving.backends.torch import DTYPES, TransformersEngine
+from serving.engine import Engine, ModelError
 from serving.gang import Follower, Leader, Place, meet
 from serving.pipeline import PIPELINES
 from serving.pipeline import load as load_pipeline
@@ -36,8 +39,8 @@ _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn, configured here and nowhere else, around one model."""
 
-    def __init__(self, startup: Startup, bind: str) -> None:
-        self._startup, self._bind = startup, bind
+    def __init__(self, startup: Startup, bind: str, name: str) -> None:
+        self._startup, self._bind, self._name = startup, bind, name
         super().__init__()
 
     def load_config(self) -> None:
@@ -58,7 +61,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         self._startup.start()
-        return create_app(lambda: self._startup.model)
+        return create_app(lambda: self._startup.model, self._name)
 
 
 def _fail() -> None:
@@ -72,6 +75,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, required=True, help="directory of config, tokenizer and safetensors")
     parser.add_argument("--pipeline", choices=PIPELINES, default="text-generation")
     parser.add_argument("--torch-dtype", choices=DTYPES, default="auto", help="auto: what the hardware is good at")
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="auto: what the hardware is good at")
+    parser.add_argument("--name", help="what OpenAI's API calls the model; its directory's name by default")
     parser.add_argument("--adapter", type=parse, action="append", default=[], help="PATH=STRENGTH of one, repeatable")
     parser.add_argument("--config", type=Path, help="a file of settings, which go before flags")
     flags = parser.parse_args(arguments)
@@ -101,12 +106,16 @@ def main(arguments: list[str] | None = None) -> None:
     def load() -> Model:
         if not place.alone:
             meet(place, flags.weights)
-        engine = TransformersEngine.load(
-            flags.weights,
-            settings.torch_dtype or flags.torch_dtype,
-            change=lambda model: merge(model, flags.adapter),
-            divided=not place.alone,
-        )
+        changed = bool(flags.adapter) or not place.alone
+        if choose(flags.backend, flags.weights, changed=changed) == "openvino":
+            engine: Engine = OpenVinoEngine.load(flags.weights)
+        else:
+            engine = TransformersEngine.load(
+                flags.weights,
+                settings.torch_dtype or flags.torch_dtype,
+                change=lambda model: merge(model, flags.adapter),
+                divided=not place.alone,
+            )
         if place.rank > 0:
             follower = Follower(engine, _fail)
             follower.start()
@@ -119,7 +128,8 @@ def main(arguments: list[str] | None = None) -> None:
         startup.start()
         threading.Event().wait()
     # All interfaces unless told otherwise: Knative's probes and proxy come from outside the container.
-    Server(startup, f"{os.environ.get('HOST', '0.0.0.0')}:{port}").run()  # noqa: S104
+    bind = f"{os.environ.get('HOST', '0.0.0.0')}:{port}"  # noqa: S104
+    Server(startup, bind, flags.name or flags.weights.resolve().name).run()
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ class GenerateOptions(_Strict):
     min_p: float | None = Field(None, ge=0, le=1)
     length_penalty: float = 1.0
     no_repeat_ngram_size: int = Field(0, ge=0)
+    seed: int | None = Field(None, ge=0, lt=2**63)  # of what is sampled
 
     def over(self, defaults: GenerateOptions) -> GenerateOptions:
         """These options, where one was named; the model's own ``defaults`` elsewhere."""

@@ -10,18 +10,22 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import structlog
 
-from serving.chat import ChatRequest, GenerateOptions, RequestError
+from serving.chat import GenerateOptions, RequestError
 from serving.engine import Engine, ModelError
 
 _log = structlog.get_logger()
+_PART: Final = "This process holds a part of the model. Ask the first pod, which the Service leads to."
+#: What is to be generated: a prompt, how, and at most how many tokens.
+_Task = tuple[list[int], GenerateOptions, int]
 #: Others may still be fetching the model's image, or loading it.
 _MEETING: Final = timedelta(hours=2)
 #: Between two words of the leader; and how long without one, before it is taken for gone.
@@ -98,12 +102,22 @@ class Leader:
     def window(self) -> int:
         return self._engine.window
 
-    def generate(self, ids: Sequence[int], options: GenerateOptions, new_tokens: int) -> list[int]:
-        task = (list(ids), options, new_tokens, secrets.randbits(63))
+    def generate(self, ids: Sequence[int], options: GenerateOptions, new_tokens: int) -> Generator[int, None, None]:
+        """It begins with the first token that is read; once begun, all take all of its steps."""
+        seeded = options if options.seed is not None else options.model_copy(update={"seed": secrets.randbits(63)})
+        return self._lead((list(ids), seeded, new_tokens))
+
+    def _lead(self, task: _Task) -> Generator[int, None, None]:
         with self._lock:
             try:
                 self._line.say(task)
-                return _generate(self._engine, *task)
+                made = self._engine.generate(*task)
+                try:
+                    yield from made
+                finally:
+                    deque(made, maxlen=0)  # the others know of nobody who has gone
+            except GeneratorExit:
+                raise
             except BaseException:
                 _log.exception("gang.broken")
                 self._failed()  # whatever it was, the others are at another place now
@@ -135,19 +149,14 @@ class Follower:
         try:
             while True:
                 if (task := self._line.hear()) is not None:
-                    _generate(self._engine, *task)
+                    deque(self._engine.generate(*task), maxlen=0)
         except BaseException:
             _log.exception("gang.broken")
             self._failed()
             raise
 
-    def answer(self, request: ChatRequest) -> str:
-        del request
-        raise RequestError("This process holds a part of the model. Ask the first pod, which the Service leads to.")
+    def answer(self, *_: object) -> NoReturn:
+        raise RequestError(_PART)
 
-
-def _generate(engine: Engine, ids: list[int], options: GenerateOptions, new_tokens: int, seed: int) -> list[int]:
-    import torch
-
-    torch.manual_seed(seed)
-    return engine.generate(ids, options, new_tokens)
+    def complete(self, *_: object) -> NoReturn:
+        raise RequestError(_PART)

@@ -12,17 +12,23 @@ generation_config.json recommends, the reference's defaults.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from serving.chat import SAMPLING, ChatRequest, GenerateOptions, RequestError
-from serving.engine import Engine, ModelError, first_line
+from serving.engine import Engine, ModelError, Tokens, first_line
+from serving.metrics import PROMPT_TOKENS, measured
+from serving.text import Decode, Detokenizer, Stopper
 
 PIPELINES: Final = ("text-generation", "conversational")
+#: Is whoever asked not there any more?
+Gone = Callable[[], bool]
 _RECOMMENDED: Final = SAMPLING | {"do_sample", "repetition_penalty"}
 
 
@@ -30,6 +36,7 @@ class Tokenizer(Protocol):
     """What is used of a transformers tokenizer."""
 
     chat_template: str | None
+    eos_token_id: int | None
 
     def encode(self, text: str) -> list[int]: ...
 
@@ -40,24 +47,86 @@ class Tokenizer(Protocol):
     ) -> Any: ...
 
 
+class Completion:
+    """An answer in the making: its pieces of text as they come, and afterwards why it ended.
+
+    ``close`` ends it where nobody reads on.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        decode: Decode,
+        prompt_tokens: int,
+        most: int,
+        end_token: int | None,
+        stop: Sequence[str],
+    ) -> None:
+        self.prompt_tokens, self.tokens = prompt_tokens, 0
+        self.finish_reason: Literal["stop", "length"] = "stop"
+        self._made, self._most, self._end_token = tokens, most, end_token
+        self._text, self._stop = Detokenizer(decode), Stopper(stop)
+
+    def __iter__(self) -> Iterator[str]:
+        """A piece a token: empty where it is no text yet."""
+        token = None
+        with closing(self._made):
+            for token in measured(self._made):
+                self.tokens += 1
+                yield self._stop.add(self._text.add(token))
+                if self._stop.stopped:
+                    return
+        if self.tokens >= self._most and token != self._end_token:
+            self.finish_reason = "length"
+        last = self._stop.add(self._text.end())
+        yield last if self._stop.stopped else last + self._stop.end()
+
+    def close(self) -> None:
+        self._made.close()
+
+
 class Pipeline:
     """One model that answers requests."""
 
     def __init__(self, tokenizer: Tokenizer, engine: Engine, defaults: GenerateOptions) -> None:
         self._tokenizer, self._engine, self._defaults = tokenizer, engine, defaults
 
-    def answer(self, request: ChatRequest) -> str:
-        """The answer's text. Raises RequestError for what this model cannot take."""
+    def answer(self, request: ChatRequest, gone: Gone = lambda: False) -> str:
+        """The answer's text; it is given up where whoever asked is ``gone``. Raises RequestError for what this model
+        cannot take."""
         options = request.generate_kwargs.over(self._defaults)
         ids = self._ids(request)
         if len(ids) >= self._engine.window:
             ids = self._shortened(ids, request, options)
         new_tokens = self._room(len(ids), options)
-        continued = [*ids, *self._engine.generate(ids, options, new_tokens)]
+        with closing(self._engine.generate(ids, options, new_tokens)) as tokens:
+            continued = [*ids, *takewhile(lambda _: not gone(), measured(tokens))]
+        PROMPT_TOKENS.inc(len(ids))
         text, asked = self._text(continued, request), self._text(ids, request)
         if self._chats or not request.return_full_text:
             return text[len(asked) :]
         return text
+
+    def complete(
+        self, asked: str | Sequence[dict[str, str]], options: GenerateOptions, stop: Sequence[str] = ()
+    ) -> Completion:
+        """Continue a text, or answer messages, up to one of the texts ``stop``; it has begun when this returns.
+
+        Raises RequestError for what this model cannot take.
+        """
+        ids = self._tokenizer.encode(asked) if isinstance(asked, str) else self._chat(asked)
+        window = self._engine.window
+        new_tokens = window - len(ids) if options.max_new_tokens is None else options.max_new_tokens
+        if len(ids) + new_tokens > window or new_tokens < 1:
+            wanted = f" and max_tokens is {options.max_new_tokens}" if options.max_new_tokens else ""
+            raise RequestError(
+                f"The prompt has {len(ids)} tokens{wanted}; the model holds {window}, prompt and answer together."
+                " Send a shorter prompt, or a smaller max_tokens."
+            )
+        PROMPT_TOKENS.inc(len(ids))
+        # An end is an end, whatever the reference says of lengths.
+        tokens = self._engine.generate(ids, options.over(self._defaults), new_tokens)
+        return Completion(tokens, self._decode, len(ids), new_tokens, self._tokenizer.eos_token_id, stop)
 
     def warm_up(self) -> None:
         """Generate a token, so that a pipeline said to be ready has answered once."""
@@ -74,8 +143,13 @@ class Pipeline:
                 raise RequestError("This model has no chat template and takes no messages. Send a prompt instead.")
             return self._tokenizer.encode(prompt)
         turns = [turn.model_dump() for turn in request.messages or []] or [{"role": "user", "content": prompt}]
+        return self._chat(turns)
+
+    def _chat(self, turns: Sequence[dict[str, str]]) -> list[int]:
+        if not self._chats:
+            raise RequestError("This model has no chat template and takes no messages. Send a prompt instead.")
         try:
-            encoded = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+            encoded = self._tokenizer.apply_chat_template(list(turns), add_generation_prompt=True, return_dict=True)
         except TemplateError as error:
             raise RequestError(f"The model's chat template refuses these messages: {first_line(error)}") from error
         ids: list[int] = encoded["input_ids"]
@@ -106,6 +180,9 @@ class Pipeline:
             )
         return min(end, self._engine.window) - length
 
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
     def _text(self, ids: list[int], request: ChatRequest) -> str:
         return self._tokenizer.decode(
             ids,
@@ -119,10 +196,8 @@ def load(engine: Engine, weights: Path, kind: str, wanted: GenerateOptions) -> P
 
     Raises ModelError.
     """
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True, verbose=False)
+        tokenizer: Tokenizer = _tokenizers(weights).from_pretrained(weights, local_files_only=True, verbose=False)
         defaults = wanted.over(recommended(weights))
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"the tokenizer in {weights} cannot be loaded: {first_line(error)}") from error
@@ -131,6 +206,18 @@ def load(engine: Engine, weights: Path, kind: str, wanted: GenerateOptions) -> P
     pipeline = Pipeline(tokenizer, engine, defaults)
     pipeline.warm_up()
     return pipeline
+
+
+def _tokenizers(weights: Path) -> Any:
+    """The class of its tokenizer; where that is all in one file, the one whose import takes two seconds, not five."""
+    file = weights / "tokenizer_config.json"
+    if file.is_file() and json.loads(file.read_text()).get("tokenizer_class") == "PreTrainedTokenizerFast":
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer
 
 
 def recommended(weights: Path) -> GenerateOptions:

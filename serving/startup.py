@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 
-from serving.chat import ChatRequest
+from serving.chat import ChatRequest, GenerateOptions
 from serving.engine import ModelError
+from serving.pipeline import Completion, Gone
 
 _log = structlog.get_logger()
 
@@ -18,7 +19,11 @@ _log = structlog.get_logger()
 class Model(Protocol):
     """What answers requests: a Pipeline."""
 
-    def answer(self, request: ChatRequest) -> str: ...
+    def answer(self, request: ChatRequest, gone: Gone) -> str: ...
+
+    def complete(
+        self, asked: str | Sequence[dict[str, str]], options: GenerateOptions, stop: Sequence[str]
+    ) -> Completion: ...
 
 
 class NotReadyError(Exception):

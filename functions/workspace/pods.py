@@ -101,9 +101,11 @@ def headless(workspace: Workspace) -> str:
 
 def _container(workspace: Workspace, model: ModelPreset, work: Work, image: str) -> Object:
     assert workspace.inference is not None
+    assert workspace.inference.preset is not None
     health: Object = {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 1}
     flags = [
         f"--weights={MODEL_MOUNT}/{model.weights}",
+        f"--name={workspace.inference.preset.name}",
         f"--pipeline={model.pipeline}",
         f"--torch-dtype={model.torch_dtype}",
         *(f"--adapter={ADAPTER_MOUNT}/{it.source.name}={it.strength}" for it in workspace.inference.adapters),

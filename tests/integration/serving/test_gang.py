@@ -16,7 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.serving.test_server import QUESTION, free_port
+from tests.integration.serving.process import free_port
+from tests.integration.serving.test_server import QUESTION
 
 SIZE = 3  # what divides the model's nine heads, three of which hold keys and values
 WITHIN = 180.0

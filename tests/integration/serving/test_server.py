@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +18,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tests.integration.serving.process import STARTS_WITHIN, STOPS_WITHIN, Server, free_port, serving, start, stop
 from tests.unit.serving.tiny import make_adapter
 
-STARTS_WITHIN = 120.0  # seconds; 6 with compiled bytecode on two idle cores
-STOPS_WITHIN = 15.0
 TINY = {
     "model_type": "llama",
     "num_hidden_layers": 1,
@@ -38,70 +32,10 @@ TINY = {
 QUESTION = "What is the capital of France?"
 
 
-@dataclass
-class Server:
-    """A running ``python -m serving`` and what it said of its health until it was ready."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    statuses: list[tuple[int, str]]
-
-    def chat(self, **fields: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}/chat", json=fields, timeout=60)
-
-
-def start(weights: Path, log: Path, port: int, *flags: str) -> subprocess.Popen[bytes]:
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "serving", "--weights", str(weights), "--pipeline", "conversational", *flags],
-            env={**os.environ, "PORT": str(port), "HOST": "127.0.0.1"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOPS_WITHIN)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
 def server(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(weights, tmp_path_factory.mktemp("server") / "log") as running:
         yield running
-
-
-@contextmanager
-def serving(weights: Path, log: Path, *flags: str) -> Iterator[Server]:
-    port = free_port()
-    process = start(weights, log, port, *flags)
-    running = Server(process, f"http://127.0.0.1:{port}", [])
-    deadline, pause = time.monotonic() + STARTS_WITHIN, threading.Event()
-    try:
-        while not running.statuses or running.statuses[-1][0] != 200:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            try:
-                health = httpx.get(f"{running.url}/health")
-                running.statuses.append((health.status_code, health.json()["status"]))
-            except httpx.TransportError:
-                assert not running.statuses, "the port was open and is not"
-            pause.wait(0.1)
-        yield running
-    finally:
-        stop(process)
 
 
 def test_it_is_unhealthy_with_a_reason_until_it_can_answer(server: Server) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from flask.testing import FlaskClient
 
-from serving.app import MAX_WAITING, create_app
+from serving.app import MAX_WAITING, create_app, gone
 from serving.chat import ChatRequest, RequestError
 from serving.engine import ModelError
+from serving.pipeline import Gone
 from serving.startup import Model, NotReadyError, Startup
 
 DEADLINE = 10.0
@@ -21,7 +23,10 @@ DEADLINE = 10.0
 class Echo:
     """Answers what it was asked."""
 
-    def answer(self, request: ChatRequest) -> str:
+    def complete(self, *_: object) -> NoReturn:
+        raise AssertionError("of OpenAI's routes test_openai.py has the tests")
+
+    def answer(self, request: ChatRequest, gone: Gone) -> str:
         if request.prompt == "too long":
             raise RequestError("The prompt is too long.")
         if request.prompt == "crash":
@@ -72,7 +77,7 @@ def test_chat_before_the_model_is_there() -> None:
         ("POST", "/chat", {"prompt": "crash"}, 500, "The server's log has the cause"),
         ("GET", "/chat", None, 405, "Send POST /chat with"),
         ("POST", "/health", None, 405, "/health does not take POST"),
-        ("GET", "/metrics", None, 404, "There is no /metrics here"),
+        ("GET", "/chats", None, 404, "There is no /chats here"),
     ],
 )
 def test_errors_are_json_that_says_what_to_send(
@@ -86,8 +91,8 @@ def test_errors_are_json_that_says_what_to_send(
 def test_no_more_wait_than_leave_room_for_a_probe() -> None:
     arrived, leave = threading.Semaphore(0), threading.Event()
 
-    class Slow:
-        def answer(self, request: ChatRequest) -> str:
+    class Slow(Echo):
+        def answer(self, request: ChatRequest, gone: Gone) -> str:
             arrived.release()
             leave.wait(DEADLINE)
             return "done"
@@ -107,8 +112,34 @@ def test_no_more_wait_than_leave_room_for_a_probe() -> None:
     leave.set()
     for thread in waiting:
         thread.join(DEADLINE)
-    assert (one_more.status_code, answers) == (503, [200] * MAX_WAITING)
+    assert (one_more.status_code, answers) == (429, [200] * MAX_WAITING)
+    assert one_more.headers["Retry-After"] == "2"
     assert app.test_client().post("/chat", json={"prompt": "Hi"}).status_code == 200
+
+
+def test_what_it_does_is_counted(client: FlaskClient) -> None:
+    client.post("/chat", json={"prompt": "Hi"})
+    client.post("/chat", json={})
+    told = client.get("/metrics").text
+    for line in (
+        'kaito_requests_total{route="/chat",status="200"}',
+        'kaito_requests_total{route="/chat",status="400"}',
+    ):
+        assert line in told
+    assert "kaito_requests_running 0.0" in told
+
+
+def test_a_client_that_has_hung_up_is_seen() -> None:
+    ours, theirs = socket.socketpair()
+    hung_up = gone({"gunicorn.socket": ours})
+    assert not hung_up()
+    theirs.sendall(b"x")
+    assert not hung_up(), "its next request has come"
+    assert ours.recv(1) == b"x"
+    theirs.close()
+    assert hung_up()
+    ours.close()
+    assert not gone({})()
 
 
 def test_a_startup_is_ready_when_its_model_is() -> None:
@@ -123,7 +154,7 @@ def test_a_startup_is_ready_when_its_model_is() -> None:
     with pytest.raises(NotReadyError, match="being loaded"):
         _ = startup.model
     go.set()
-    assert _model(startup).answer(ChatRequest(prompt="Hi")) == "You said Hi"
+    assert _model(startup).answer(ChatRequest(prompt="Hi"), lambda: False) == "You said Hi"
     assert not ended.is_set()
 
 

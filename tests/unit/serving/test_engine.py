@@ -1,39 +1,45 @@
-"""What transformers is told, by what a request named. The engine itself runs in tests/integration/serving."""
+"""Tokens from one thread to another, and errors in a line."""
 
 from __future__ import annotations
 
-from typing import Any
+import threading
 
 import pytest
 
-from serving.chat import GenerateOptions
-from serving.engine import _arguments, first_line
-
-ALWAYS = {"num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_length": 0}
-SAMPLING = {"do_sample": True, "temperature": 1.0, "top_k": 10, "top_p": 1.0, "typical_p": 1.0, "min_p": None}
+from serving.engine import Stream, first_line
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (GenerateOptions(), ALWAYS | SAMPLING),
-        (GenerateOptions(temperature=0.5, top_k=0), ALWAYS | SAMPLING | {"temperature": 0.5, "top_k": 0}),
-        (GenerateOptions(temperature=0), ALWAYS | {"do_sample": False}),
-        (GenerateOptions(do_sample=False, temperature=0.5), ALWAYS | {"do_sample": False}),
-        (
-            GenerateOptions(do_sample=False, num_beams=4, early_stopping=True),
-            ALWAYS | {"do_sample": False, "num_beams": 4, "early_stopping": True, "length_penalty": 1.0},
-        ),
-    ],
-)
-def test_only_what_applies_is_told(options: GenerateOptions, told: dict[str, Any]) -> None:
-    assert _arguments(options) == told
+def test_tokens_come_as_they_are_put_and_then_it_is_over() -> None:
+    stream = Stream()
+    stream.put(1)
+    assert next(stream) == 1
+
+    def make() -> None:
+        stream.put(0)
+        stream.end()
+
+    later = threading.Thread(target=make)
+    later.start()
+    assert list(stream) == [0]
+    assert list(stream) == []
+    later.join()
 
 
-def test_the_least_answer_goes_before_the_least_length() -> None:
-    told = _arguments(GenerateOptions(min_new_tokens=5, min_length=9))
-    assert told["min_new_tokens"] == 5
-    assert "min_length" not in told
+def test_what_went_wrong_is_raised_where_it_is_read() -> None:
+    stream = Stream()
+    stream.put(1)
+    stream.end(RuntimeError("out of memory"))
+    assert next(stream) == 1
+    with pytest.raises(RuntimeError, match="out of memory"):
+        next(stream)
+    assert list(stream) == []
+
+
+def test_who_makes_them_sees_that_it_is_closed() -> None:
+    stream = Stream()
+    assert not stream.closed
+    stream.close()
+    assert stream.closed
 
 
 @pytest.mark.parametrize(

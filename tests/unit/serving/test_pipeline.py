@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from serving.pipeline import Pipeline, recommended
 
 class Letters:
     """A tokenizer of one token a letter; its template puts [ and ] around the turns."""
+
+    eos_token_id: int | None = ord("$")
 
     def __init__(self, template: str | None) -> None:
         self.chat_template = template
@@ -46,9 +48,9 @@ class Recorder:
         self.says = says
         self.asked: list[tuple[str, GenerateOptions, int]] = []
 
-    def generate(self, ids: Sequence[int], options: GenerateOptions, new_tokens: int) -> list[int]:
+    def generate(self, ids: Sequence[int], options: GenerateOptions, new_tokens: int) -> Generator[int, None, None]:
         self.asked.append(("".join(chr(number) for number in ids), options, new_tokens))
-        return [ord(letter) for letter in self.says][:new_tokens]
+        return (ord(letter) for letter in self.says[:new_tokens])
 
 
 def pipeline(engine: Recorder, template: str | None = None) -> Pipeline:

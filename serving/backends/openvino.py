@@ -1,0 +1,158 @@
+"""OpenVINO: all requests in one batch, on a CPU, by openvino_genai's continuous batching.
+
+It reads the model as ``python -m serving.export`` has written it beside the weights: with int8 weights, computed in
+float32. (In bfloat16, which it would take where the hardware has that, the small model's likeliest tokens are others.)
+Blocks of the cache that prompts share, a system prompt or the turns of a chat, are computed once.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from serving.chat import GenerateOptions, RequestError
+from serving.engine import ModelError, Stream, first_line
+
+#: Beside the weights.
+FOLDER: Final = "openvino"
+_PROPERTIES: Final = {"INFERENCE_PRECISION_HINT": "f32"}
+#: Tokens a step computes at most: a long prompt comes in pieces, between which others go on.
+_BATCHED_TOKENS: Final = 512
+_log = structlog.get_logger()
+
+
+def is_exported(weights: Path) -> bool:
+    """Is the model there in OpenVINO's format?"""
+    return (weights / FOLDER / "openvino_model.xml").is_file()
+
+
+class OpenVinoEngine:
+    """One thread steps; what is asked of it and what is closed it sees between two steps."""
+
+    def __init__(self, pipeline: Any, window: int, ends: set[int]) -> None:
+        self._pipeline, self._window, self._ends = pipeline, window, ends
+        self._changed = threading.Condition()
+        self._asked: list[tuple[Stream, Any, Any]] = []
+        threading.Thread(target=self._run, name="openvino", daemon=True).start()
+
+    @classmethod
+    def load(cls, weights: Path) -> OpenVinoEngine:
+        """Raises ModelError."""
+        import openvino_genai
+
+        scheduler = openvino_genai.SchedulerConfig()
+        scheduler.enable_prefix_caching = True
+        scheduler.max_num_batched_tokens = _BATCHED_TOKENS
+        try:
+            pipeline = openvino_genai.ContinuousBatchingPipeline(weights / FOLDER, scheduler, "CPU", _PROPERTIES)
+            config = json.loads((weights / "config.json").read_text())
+            generation = openvino_genai.GenerationConfig(weights / "generation_config.json")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ModelError(f"the model in {weights / FOLDER} cannot be loaded: {first_line(error)}") from error
+        ends = {*generation.stop_token_ids, *({generation.eos_token_id} if generation.eos_token_id >= 0 else set())}
+        _log.info("model.loaded", backend="openvino", weights="int8", computes="float32")
+        return cls(pipeline, int(config["max_position_embeddings"]), ends)
+
+    @property
+    def window(self) -> int:
+        return self._window
+
+    def generate(self, ids: Sequence[int], options: GenerateOptions, new_tokens: int) -> Stream:
+        import numpy as np
+        import openvino
+
+        config = self.config(options, self._ends, len(ids), new_tokens)
+        stream = Stream()
+        prompt = openvino.Tensor(np.array([list(ids)], dtype=np.int64))
+        with self._changed:
+            self._asked.append((stream, prompt, config))
+            self._changed.notify()
+        return stream
+
+    @staticmethod
+    def config(options: GenerateOptions, ends: set[int], prompt: int, new_tokens: int) -> Any:
+        """As openvino_genai takes it; ``ends``: the tokens that end an answer. Raises RequestError."""
+        import openvino_genai
+
+        if options.typical_p != 1:
+            raise RequestError("typical_p is not known to this backend, openvino. Leave it out, or send top_p.")
+        config = openvino_genai.GenerationConfig()
+        config.max_new_tokens = new_tokens
+        least = options.min_length - prompt if options.min_new_tokens is None else options.min_new_tokens
+        config.min_new_tokens = min(new_tokens, max(0, least))
+        config.stop_token_ids = ends
+        config.eos_token_id = min(ends, default=-1)
+        config.repetition_penalty = options.repetition_penalty
+        config.do_sample = options.samples
+        if options.num_beams > 1:
+            config.num_beams = options.num_beams
+            config.length_penalty = options.length_penalty
+            config.no_repeat_ngram_size = options.no_repeat_ngram_size or config.no_repeat_ngram_size
+            early = (
+                openvino_genai.StopCriteria.EARLY if options.early_stopping else openvino_genai.StopCriteria.HEURISTIC
+            )
+            config.stop_criteria = early
+        elif options.no_repeat_ngram_size:
+            raise RequestError("no_repeat_ngram_size needs num_beams over 1 here. Leave it out, or send more beams.")
+        if options.samples:
+            config.temperature, config.top_p = options.temperature, options.top_p
+            config.top_k = options.top_k or config.top_k
+            config.min_p = options.min_p or 0.0
+            config.rng_seed = secrets.randbits(32) if options.seed is None else options.seed
+        try:
+            config.validate()
+        except RuntimeError as error:
+            raise RequestError(f"generate_kwargs cannot be so: {first_line(error)}.") from error
+        return config
+
+    def _run(self) -> None:
+        running: dict[int, tuple[Stream, Any]] = {}
+        number = 0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._asked or running)
+                asked, self._asked = self._asked, []
+            for stream, prompt, config in asked:
+                try:
+                    running[number] = stream, self._pipeline.add_request(number, prompt, config)
+                except RuntimeError as error:
+                    stream.end(error)
+                number += 1
+            try:
+                if self._pipeline.has_non_finished_requests():
+                    self._pipeline.step()
+            except RuntimeError as error:
+                _log.exception("generation.failed")
+                for stream, handle in running.values():
+                    handle.stop()
+                    stream.end(error)
+                running.clear()
+            for request, (stream, handle) in list(running.items()):
+                if _told(stream, handle):
+                    del running[request]
+
+
+def _told(stream: Stream, handle: Any) -> bool:
+    """Pass on what has been made; is it the end?"""
+    from openvino_genai import GenerationStatus
+
+    if stream.closed:
+        handle.cancel()
+        stream.end()
+        return True
+    over = bool(handle.get_status() != GenerationStatus.RUNNING)
+    while handle.can_read():
+        outputs = handle.read()
+        best = max(outputs.values(), key=lambda output: output.score) if len(outputs) > 1 else None
+        for output in outputs.values() if best is None else (best,):
+            for token in output.generated_ids:
+                stream.put(int(token))
+    if over:
+        stream.end()
+    return over

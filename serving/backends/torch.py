@@ -1,0 +1,183 @@
+"""torch: a model run by transformers, on GPUs or a CPU, one generation at a time.
+
+torch and transformers are imported when a model is loaded: they take seconds, and the port is to open at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from serving.chat import GenerateOptions
+from serving.engine import ModelError, Stream, first_line
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES: Final = ("auto", "float32", "float16", "bfloat16")
+
+_log = structlog.get_logger()
+
+
+class TransformersEngine:
+    """A causal language model by transformers, one generation at a time."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(
+        cls, weights: Path, dtype: str, *, change: Callable[[Any], Any] = lambda it: it, divided: bool = False
+    ) -> TransformersEngine:
+        """Load the safetensors in ``weights``; ``dtype`` is one of DTYPES. Raises ModelError.
+
+        ``change`` is given the model before it serves; ``divided``: only this process's part, as all processes that
+        torchrun has started hold one together.
+        """
+        with _without_sklearn():
+            import torch
+            from huggingface_hub.errors import StrictDataclassError
+            from safetensors import SafetensorError
+            from transformers import AutoModelForCausalLM
+            from transformers.utils import logging
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()  # what it warns of is refused here
+        chosen = _dtype(dtype)
+        place = {"tp_plan": "auto"} if divided else {"device_map": "auto"} if torch.cuda.is_available() else {}
+        # What broken or missing files, unknown architectures and a model too large for its GPU raise.
+        broken = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError, StrictDataclassError)
+        try:
+            model, found = AutoModelForCausalLM.from_pretrained(
+                weights,
+                dtype=chosen,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                **place,
+            )
+        except broken as error:
+            raise ModelError(f"the weights in {weights} cannot be loaded: {first_line(error)}") from error
+        # transformers fills what a file lacks with random numbers, and only warns.
+        if lacking := sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}):
+            raise ModelError(f"the weights in {weights} lack {len(lacking)} tensors, the first {lacking[0]}")
+        model = change(model)
+        _log.info(
+            "model.loaded",
+            backend="torch",
+            dtype=str(chosen),
+            device=str(model.device),
+            threads=torch.get_num_threads(),
+        )
+        return cls(model.eval())
+
+    @property
+    def window(self) -> int:
+        return int(self._model.config.max_position_embeddings)
+
+    def generate(self, ids: Sequence[int], options: GenerateOptions, new_tokens: int) -> Stream:
+        stream = Stream()
+        # A thread each, which waits for its turn: transformers says what it makes by calling back.
+        threading.Thread(
+            target=self._run, args=(stream, list(ids), options, new_tokens), name="generation", daemon=True
+        ).start()
+        return stream
+
+    def _run(self, stream: Stream, ids: list[int], options: GenerateOptions, new_tokens: int) -> None:
+        try:
+            with self._lock:
+                self._continue(stream, ids, options, new_tokens)
+        except BaseException as error:
+            stream.end(error)
+            raise
+        stream.end()
+
+    def _continue(self, stream: Stream, ids: list[int], options: GenerateOptions, new_tokens: int) -> None:
+        import torch
+
+        if options.seed is not None:
+            torch.manual_seed(options.seed)
+        prompt = torch.tensor([ids], device=self._model.device)
+        alone = options.num_beams == 1  # of several beams none is the answer before the end
+        with torch.inference_mode():
+            output = self._model.generate(
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                max_new_tokens=new_tokens,
+                streamer=_Streamer(stream, len(ids)) if alone else None,
+                stopping_criteria=[lambda *_, **__: torch.tensor([stream.closed], device=prompt.device)],
+                **_arguments(options),
+            )
+        if not alone:
+            for token in output[0, len(ids) :]:
+                stream.put(int(token))
+
+
+class _Streamer:
+    """What transformers calls with the prompt first, and then with each token."""
+
+    def __init__(self, stream: Stream, prompt: int) -> None:
+        self._stream, self._left = stream, prompt
+
+    def put(self, tokens: Any) -> None:
+        for token in tokens.flatten().tolist():
+            if self._left:
+                self._left -= 1
+            else:
+                self._stream.put(token)
+
+    def end(self) -> None:
+        """Said by ``generate`` returning, too."""
+
+
+def _arguments(options: GenerateOptions) -> dict[str, Any]:
+    """What transformers' ``generate`` is told; what does not apply is left out, for it warns of each."""
+    names = ["repetition_penalty", "no_repeat_ngram_size"]
+    names.append("min_length" if options.min_new_tokens is None else "min_new_tokens")
+    if options.samples:
+        names += ["temperature", "top_k", "top_p", "typical_p", "min_p"]
+    if options.num_beams > 1:
+        names += ["early_stopping", "length_penalty"]
+    return {
+        "do_sample": options.samples,
+        "num_beams": options.num_beams,
+        **{name: getattr(options, name) for name in names},
+    }
+
+
+def _dtype(wanted: str) -> torch.dtype:
+    """The precision to compute in: what was asked for, or what the hardware is good at.
+
+    On a CPU that is float32: bfloat16 is slower for several prompts at once where there is no hardware for it
+    (37 tokens/s against 60 for eight), and no faster where there is (15 against 16 for one).
+    """
+    import torch
+
+    if wanted != "auto":
+        if wanted != "float32" and not torch.cuda.is_available():
+            _log.warning("model.dtype", asked=wanted, note="auto would choose float32 on a CPU")
+        return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[wanted]
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+@contextmanager
+def _without_sklearn() -> Iterator[None]:
+    """Hide scikit-learn: transformers takes a second to import it, for a kind of decoding not used here."""
+    if "sklearn" in sys.modules:
+        yield
+        return
+    sys.modules["sklearn"] = None  # type: ignore[assignment]  # documented: an import of it fails
+    try:
+        import transformers.generation.utils  # noqa: F401 - where the question is asked
+
+        yield
+    finally:
+        del sys.modules["sklearn"]

@@ -1,0 +1,88 @@
+"""``python -m serving`` as a process of a test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+STARTS_WITHIN = 120.0  # seconds; 3 to 6 with compiled bytecode on two idle cores
+STOPS_WITHIN = 15.0
+
+
+@dataclass
+class Server:
+    """A running ``python -m serving`` and what it said of its health until it was ready."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    statuses: list[tuple[int, str]]
+    log: Path
+
+    @property
+    def backend(self) -> str:
+        """What runs the model, as it said when it was loaded."""
+        lines = (json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{"))
+        return next(str(line["backend"]) for line in lines if line["event"] == "model.loaded")
+
+    def chat(self, **fields: Any) -> httpx.Response:
+        return httpx.post(f"{self.url}/chat", json=fields, timeout=60)
+
+
+def start(weights: Path, log: Path, port: int, *flags: str) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "serving", "--weights", str(weights), "--pipeline", "conversational", *flags],
+            env={**os.environ, "PORT": str(port), "HOST": "127.0.0.1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOPS_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(weights: Path, log: Path, *flags: str) -> Iterator[Server]:
+    port = free_port()
+    process = start(weights, log, port, *flags)
+    running = Server(process, f"http://127.0.0.1:{port}", [], log)
+    deadline, pause = time.monotonic() + STARTS_WITHIN, threading.Event()
+    try:
+        while not running.statuses or running.statuses[-1][0] != 200:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            try:
+                health = httpx.get(f"{running.url}/health")
+                running.statuses.append((health.status_code, health.json()["status"]))
+            except httpx.TransportError:
+                assert not running.statuses, "the port was open and is not"
+            pause.wait(0.1)
+        yield running
+    finally:
+        stop(process)

@@ -2,171 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import httpx
 import pytest
-import yaml
 
-from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, NAMESPACE, NODE, REVISION, SECRET, Kind, Object
+from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, NODE, SECRET, Object
 from kaito.embedded.controlplane import ControlPlane
-from kaito.embedded.knative import FrontProxy, Runner
-from kaito.embedded.manifests import CONFIG
-from kaito.embedded.process import ProcessTable
 from kaito.runtime.kube import Kube
-
-T = TypeVar("T")
-MANAGER = "tests"
-SERVICE_ACCOUNT = Kind("v1", "ServiceAccount")
-SERVER = """
-import http.server, json, os, sys, threading
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        if self.path == "/crash":
-            print("told to crash", flush=True)
-            os._exit(7)
-        if self.path == "/slow":
-            threading.Event().wait(0.5)
-        body = json.dumps({"env": dict(os.environ), "argv": sys.argv[1:], "path": self.path}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *args): pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
-"""
-
-
-def until(look: Callable[[], T | None], seconds: float = 30) -> T:
-    """Poll until ``look`` gives something true."""
-    never, deadline = threading.Event(), time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "the condition never held"
-        never.wait(0.02)
-    return found
-
-
-@dataclass
-class LocalImages:
-    """The images that a test says are on this machine."""
-
-    here: dict[str, Path] = field(default_factory=dict)
-
-    def resolve(self, image: str) -> Path | None:
-        return self.here.get(image)
-
-    def missing(self, image: str) -> str:
-        return f"the weights image {image} is not here: use the preset smollm2-135m-instruct"
-
-
-@dataclass
-class Platform:
-    """A runner and its proxy, and a namespace to use them in."""
-
-    kube: Kube
-    namespace: str
-    proxy: FrontProxy
-    gpu_device: Path
-    images: LocalImages = field(default_factory=lambda: LocalImages())
-    said: list[str] = field(default_factory=list)
-
-    def apply(self, name: str, annotations: dict[str, str] | None = None, **changes: Any) -> None:
-        """A Service of the test server; ``changes`` go to its container, those named like pod fields to the pod."""
-        pod_fields = (
-            "volumes",
-            "nodeSelector",
-            "serviceAccountName",
-            "nodeName",
-            "timeoutSeconds",
-            "containerConcurrency",
-        )
-        pod = {key: value for key, value in changes.items() if key in pod_fields}
-        container = {"image": "tests/server:1", "command": ["python", "-c", SERVER], **changes}
-        container = {key: value for key, value in container.items() if key not in pod}
-        template = {"metadata": {"annotations": annotations or {}}, "spec": {"containers": [container], **pod}}
-        self.kube.apply(self._object(KNATIVE_SERVICE, name, spec={"template": template}), manager=MANAGER)
-
-    def add(self, kind: Kind, name: str, **content: Any) -> None:
-        self.kube.apply(self._object(kind, name, **content), manager=MANAGER)
-
-    def _object(self, kind: Kind, name: str, **content: Any) -> Object:
-        metadata = {"name": name, "namespace": self.namespace}
-        return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **content}
-
-    def status(self, name: str) -> Object:
-        service = self.kube.get(KNATIVE_SERVICE, name, self.namespace) or {}
-        observed = (service.get("status") or {}).get("observedGeneration")
-        return dict(service["status"]) if service and observed == service["metadata"]["generation"] else {}
-
-    def condition(self, name: str, kind: str = "Ready") -> Object:
-        found = [c for c in self.status(name).get("conditions", ()) if c["type"] == kind]
-        return dict(found[0]) if found else {"status": "Missing"}
-
-    def activity(self, revision: str) -> tuple[str, str]:
-        """The status and the reason of its condition Active."""
-        found = self.kube.get(REVISION, revision, self.namespace) or {}
-        conditions = (found.get("status") or {}).get("conditions", ())
-        return next(((it["status"], it.get("reason", "")) for it in conditions if it["type"] == "Active"), ("", ""))
-
-    def ready(self, name: str) -> Object:
-        until(lambda: self.condition(name)["status"] == "True")
-        return self.status(name)
-
-    def failed(self, name: str) -> Object:
-        return until(lambda: c if (c := self.condition(name))["status"] == "False" else None)
-
-    def make_ready(self, gpu_node: Object) -> None:
-        """Give this Node one GPU and the label of its name."""
-        name = gpu_node["metadata"]["name"]
-        ready = {"type": "Ready", "status": "True", "reason": "Tests", "message": "tests"}
-        gpu_node["status"] = {"allocatable": {"nvidia.com/gpu": "1"}, "conditions": [ready]}
-        self.kube.apply(gpu_node, manager="tests-status", subresource="status")
-        labelled = {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}}
-        self.kube.apply({"apiVersion": "v1", "kind": "Node", **labelled}, manager=MANAGER)
-
-    def get(self, name: str, path: str = "/") -> httpx.Response:
-        host = f"{name}.{self.namespace}.localhost:{self.proxy.port}"
-        return httpx.get(f"http://127.0.0.1:{self.proxy.port}{path}", headers={"Host": host}, timeout=30)
-
-    def env(self, name: str) -> dict[str, str]:
-        return dict(self.get(name).raise_for_status().json()["env"])
-
-
-@pytest.fixture
-def platform(control_plane: ControlPlane, kube: Kube, tmp_path: Path) -> Iterator[Platform]:
-    namespace = f"test-{secrets.token_hex(4)}"
-    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, manager=MANAGER)
-    for manifest in ("embedded/namespace.yaml", "knative/features.yaml"):
-        kube.apply(yaml.safe_load((CONFIG / manifest).read_text()), manager=MANAGER)
-    platform = Platform(kube, namespace, FrontProxy(), tmp_path / "gpu")
-    runner = Runner(
-        kube,
-        kubeconfig=control_plane.kubeconfig,
-        processes=ProcessTable(tmp_path),
-        directory=tmp_path / "pods",
-        route_port=platform.proxy.port,
-        images=platform.images,
-        gpu_device=platform.gpu_device,
-        on_change=lambda namespace, name, state: platform.said.append(f"{name}: {state}"),
-    )
-    platform.proxy.start(runner)
-    runner.start()
-    yield platform
-    begun = time.monotonic()
-    runner.stop()
-    platform.proxy.stop()
-    assert time.monotonic() - begun < 8
-    for service in kube.list(KNATIVE_SERVICE, namespace).items:
-        kube.delete(KNATIVE_SERVICE, service["metadata"]["name"], namespace)
-    kube.delete(NAMESPACE, namespace)
+from tests.integration.kaito.embedded.conftest import MANAGER, SERVER, SERVICE_ACCOUNT, Platform, until
 
 
 def test_a_service_becomes_ready_and_answers(platform: Platform) -> None:
@@ -232,80 +79,6 @@ def test_what_keeps_crashing_says_so(platform: Platform) -> None:
     refused = platform.get("bad")
     assert refused.status_code == 503
     assert "ExitCode1" in refused.text
-
-
-def test_scales_to_zero_and_back(platform: Platform) -> None:
-    platform.apply("web", annotations={"autoscaling.knative.dev/window": "6s"})
-    platform.ready("web")
-    until(lambda: platform.said[-1] == "web: Scaled to zero")
-    until(lambda: platform.activity("web-00001") == ("False", "NoTraffic"))
-    assert platform.condition("web")["status"] == "True"
-    assert platform.env("web")["K_REVISION"] == "web-00001"
-    assert platform.said[-1] == "web: Ready"
-    until(lambda: platform.activity("web-00001") == ("True", ""))
-
-
-def test_at_zero_a_request_waits_for_a_node_too(platform: Platform) -> None:
-    name = f"node-{platform.namespace}"
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
-
-    def add_node() -> None:
-        platform.kube.apply(node, manager=MANAGER)
-        platform.make_ready({**node})
-
-    selector = {"kubernetes.io/hostname": name}
-    add_node()
-    platform.apply("web", annotations={"autoscaling.knative.dev/window": "6s"}, nodeSelector=selector, timeoutSeconds=2)
-    platform.ready("web")
-    until(lambda: platform.said[-1] == "web: Scaled to zero")
-    platform.kube.delete(NODE, name)
-    until(lambda: platform.kube.get(NODE, name) is None)
-
-    late = platform.get("web")
-    assert (late.status_code, late.headers["Retry-After"]) == (503, "5")
-    assert late.text == "Service web was not ready within 2 seconds: no nodes available to schedule pods.\n"
-    assert platform.activity("web-00001") == ("Unknown", "Queued")
-    assert "no nodes available" in platform.failed("web")["message"]
-    until(lambda: platform.activity("web-00001") == ("False", "NoTraffic"))
-    assert platform.get("web").status_code == 503
-
-    add_node()  # who gave up may ask again: the pod starts without that
-    until(lambda: platform.activity("web-00001") == ("True", ""))
-    assert platform.get("web").status_code == 200
-    platform.kube.delete(NODE, name)
-
-
-def test_of_its_revisions_those_are_there_that_requests_may_reach(platform: Platform) -> None:
-    platform.apply("web")
-    platform.ready("web")
-    platform.apply("web", env=[{"name": "A", "value": "1"}])
-    until(lambda: platform.status("web").get("latestReadyRevisionName") == "web-00002")
-
-    def there() -> list[str]:
-        found = platform.kube.list(REVISION, platform.namespace, {"serving.knative.dev/service": "web"}).items
-        return [it["metadata"]["name"] for it in found]
-
-    until(lambda: there() == ["web-00002"])
-    platform.kube.delete(KNATIVE_SERVICE, "web", platform.namespace)
-    until(lambda: there() == [])
-
-
-def test_requests_wait_their_turn(platform: Platform) -> None:
-    platform.apply("web", containerConcurrency=1)
-    platform.ready("web")
-    begun = time.monotonic()
-    with ThreadPoolExecutor() as pool:
-        answers = [pool.submit(platform.get, "web", "/slow") for _ in range(3)]
-    assert [answer.result().status_code for answer in answers] == [200] * 3
-    assert time.monotonic() - begun >= 1.5
-
-
-def test_requests_wait_for_readiness_and_not_for_ever(platform: Platform) -> None:
-    platform.apply("web", readinessProbe={"exec": {"command": ["false"]}}, timeoutSeconds=1)
-    until(lambda: platform.condition("web")["status"] == "Unknown")
-    answer = platform.get("web")
-    assert (answer.status_code, answer.text) == (503, "Service web was not ready within 1 seconds.\n")
-    assert answer.headers["Retry-After"] == "5"
 
 
 def test_volumes_and_variables(platform: Platform, tmp_path: Path) -> None:

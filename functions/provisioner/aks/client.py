@@ -10,8 +10,6 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Self, TypeVar
 
 from functions.provisioner.aks.effects import AbortPool, CreatePool, DeletePool
@@ -133,12 +131,10 @@ def _words(error: Any) -> tuple[str, str]:
 
 
 def _retry_after(response: Any) -> float | None:
-    """Seconds; HTTP has a number or a date there."""
+    """Seconds; HTTP has a number or a date there. None for anything else."""
+    from azure.core.pipeline.policies import RetryPolicy
+
     value = response.headers.get("Retry-After") if response is not None else None
-    if value is None:
-        return None
-    with contextlib.suppress(ValueError):
-        return max(0.0, float(value))
-    with contextlib.suppress(ValueError, TypeError):  # neither, or a date of no time zone
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    with contextlib.suppress(ValueError, TypeError):
+        return RetryPolicy().parse_retry_after(value) if value is not None else None
     return None

@@ -115,7 +115,7 @@ def test_azure_may_say_when_as_a_date(said: Callable[[], str], least: float, mos
     assert least <= raised.value.retry_after <= most
 
 
-@pytest.mark.parametrize("said", ["soon", "Fri, 27 Nov 2020 10:00:00 -0000", ""])
+@pytest.mark.parametrize("said", ["soon", "Fri, 27 Nov 2020", ""])
 def test_what_cannot_be_read_is_as_if_azure_had_not_said_when(said: str) -> None:
     with pytest.raises(AzureError) as raised:
         Wire(Fault(Response(429, None, {"Retry-After": said}))).pools.get("a")

@@ -197,7 +197,7 @@ def load(engine: Engine, weights: Path, kind: str, wanted: GenerateOptions) -> P
     Raises ModelError.
     """
     try:
-        tokenizer: Tokenizer = _tokenizers(weights).from_pretrained(weights, local_files_only=True, verbose=False)
+        tokenizer: Tokenizer = _tokenizers(weights).from_pretrained(weights, local_files_only=True)
         defaults = wanted.over(recommended(weights))
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"the tokenizer in {weights} cannot be loaded: {first_line(error)}") from error
@@ -210,6 +210,9 @@ def load(engine: Engine, weights: Path, kind: str, wanted: GenerateOptions) -> P
 
 def _tokenizers(weights: Path) -> Any:
     """The class of its tokenizer; where that is all in one file, the one whose import takes two seconds, not five."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # what it warns of, a prompt that is too long, is refused here
     file = weights / "tokenizer_config.json"
     if file.is_file() and json.loads(file.read_text()).get("tokenizer_class") == "PreTrainedTokenizerFast":
         from transformers import PreTrainedTokenizerFast

@@ -129,7 +129,6 @@ def test_many_at_once_get_their_own_answers(client: openai.OpenAI) -> None:
         answers = list(clients.map(lambda question: ask(client, question, 12), asked))
     right = [QUESTIONS[question] in answer for question, answer in zip(asked, answers, strict=True)]
     assert sum(right) >= 0.9 * len(right), list(zip(asked, answers, strict=True))
-    assert all(answers[n] == answers[n + len(QUESTIONS)] for n in range(len(QUESTIONS)))
 
 
 def test_where_the_client_hangs_up_the_generation_ends(server: Server, client: openai.OpenAI) -> None:

@@ -113,7 +113,8 @@ class Leader:
                 self._line.say(task)
                 made = self._engine.generate(*task)
                 try:
-                    yield from made
+                    for token in made:  # noqa: UP028 - yield from would close it with this one
+                        yield token
                 finally:
                     deque(made, maxlen=0)  # the others know of nobody who has gone
             except GeneratorExit:

@@ -70,11 +70,22 @@ SMOLLM2: Final = ModelSource(
 )
 
 
+def export(weights: Path) -> None:
+    """For CPUs, in a process of its own: it takes a gigabyte, and prints what it does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.export", weights], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ModelStoreError(f"python -m serving.export failed: {done.stderr.strip()[-500:]}")
+
+
 class ModelStore:
     """Directories with the content of model images, below a cache directory."""
 
-    def __init__(self, cache: Path, sources: tuple[ModelSource, ...] = (SMOLLM2,)) -> None:
-        self._root = cache / "models"
+    def __init__(
+        self, cache: Path, sources: tuple[ModelSource, ...] = (SMOLLM2,), export: Callable[[Path], None] = export
+    ) -> None:
+        self._root, self._export = cache / "models", export
         self._sources = {source.image: source for source in sources}
 
     def resolve(self, image: str) -> Path | None:
@@ -124,22 +135,13 @@ class ModelStore:
                 )
             stage = f"export {source.image} for CPUs"
             report(stage, 0, 1)
-            _export(weights)
+            self._export(weights)
             report(stage, 1, 1)
             try:
                 content.rename(self._root / source.key)
             except OSError:
                 if not (self._root / source.key).is_dir():  # another one was faster
                     raise
-
-
-def _export(weights: Path) -> None:
-    """In a process of its own: it takes a gigabyte, and prints what it does."""
-    done = subprocess.run(
-        [sys.executable, "-m", "serving.export", weights], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise ModelStoreError(f"python -m serving.export failed: {done.stderr.strip()[-500:]}")
 
 
 def _fetched(source: ModelSource, target: Path) -> Path:

@@ -21,7 +21,8 @@ from tokenizers import Tokenizer, pre_tokenizers
 
 from kaito.embedded import conversion
 from kaito.embedded.error import EmbeddedError
-from kaito.embedded.models import SMOLLM2, ModelSource, ModelStore
+from kaito.embedded.models import SMOLLM2, ModelSource, ModelStore, ModelStoreError
+from serving.backends.openvino import is_exported
 
 WIDTH, HEADS, KV_HEADS, INNER = 16, 4, 2, 24
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -121,6 +122,11 @@ def silent(stage: str, done: int, total: int) -> None:
     assert 0 <= done <= total
 
 
+def exported(weights: Path) -> None:
+    """As OpenVINO has it, without the seconds that it takes."""
+    (weights / "openvino").mkdir()
+
+
 def calls(package: Path) -> list[str]:
     return (package.parents[1] / "calls.txt").read_text().splitlines()
 
@@ -133,6 +139,7 @@ def test_a_prepared_model_is_what_transformers_reads(tmp_path: Path, package: Pa
     content = store.resolve("kaito/tiny:0.1.0")
     assert content is not None
     weights = content / "weights"
+    assert is_exported(weights)
     assert all(file.stat().st_mode & 0o044 == 0o044 for file in weights.iterdir())
 
     tensors = load_file(weights / "model.safetensors")
@@ -154,7 +161,7 @@ def test_a_prepared_model_is_what_transformers_reads(tmp_path: Path, package: Pa
 
 def test_a_model_is_fetched_once(tmp_path: Path, package: Path) -> None:
     write_gguf(package)
-    store = ModelStore(tmp_path, (source_of(package),))
+    store = ModelStore(tmp_path, (source_of(package),), exported)
     store.prepare(silent)
     store.prepare(silent)
     assert len(calls(package)) == 1
@@ -164,7 +171,7 @@ def test_a_model_is_fetched_once(tmp_path: Path, package: Path) -> None:
 
 def test_two_at_once_publish_one(tmp_path: Path, package: Path) -> None:
     write_gguf(package)
-    store = ModelStore(tmp_path, (source_of(package),))
+    store = ModelStore(tmp_path, (source_of(package),), exported)
     both = threading.Barrier(2)
     failed: list[BaseException] = []
 
@@ -185,6 +192,16 @@ def test_two_at_once_publish_one(tmp_path: Path, package: Path) -> None:
         thread.join(30)
     assert failed == []
     assert [path.name for path in (tmp_path / "models").iterdir()] == [source_of(package).key]
+
+
+def test_what_cannot_be_exported_is_not_published(tmp_path: Path, package: Path) -> None:
+    def nothing(_weights: Path) -> None:
+        raise ModelStoreError("python -m serving.export failed: no memory")
+
+    write_gguf(package)
+    with pytest.raises(ModelStoreError, match="no memory"):
+        ModelStore(tmp_path, (source_of(package),), nothing).prepare(silent)
+    assert list((tmp_path / "models").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from functions.provisioner.launch import Launch, Release, stage
 from functions.provisioner.observed import Observed
 from functions.provisioner.settings import Settings
 from kaito.api.claims import GPU, LABEL_CLAIM, Claim
-from kaito.api.conditions import parse_time, rfc3339
+from kaito.api.conditions import parse_time
+from kaito.api.nodes import ready_status
 from kaito.api.resources import NODE, Object
 from kaito.api.status import controller_reference
 from kaito.runtime.plan import Apply, Delete, Effect, holds
@@ -105,23 +106,10 @@ def reported(node: Object) -> bool:
 
 def node_status(claim: Claim, sku: Sku, now: datetime) -> Object:
     """The status its kubelet would report."""
-    offered = capacity(claim, sku)
+    message = "registered by the local cloud: no machine and no kubelet behind it"
     return {
         "apiVersion": NODE.api_version,
         "kind": NODE.kind,
         "metadata": {"name": claim.metadata.name},
-        "status": {
-            "capacity": offered,
-            "allocatable": offered,
-            "conditions": [
-                {
-                    "type": "Ready",
-                    "status": "True",
-                    "reason": "LocalCloud",
-                    "message": "registered by the local cloud: no machine and no kubelet behind it",
-                    "lastHeartbeatTime": rfc3339(now),
-                    "lastTransitionTime": rfc3339(now),
-                }
-            ],
-        },
+        "status": ready_status(capacity(claim, sku), "LocalCloud", message, now),
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from functions.provisioner.aks.client import Pools
 from functions.provisioner.aks.failure import AzureError
@@ -27,17 +28,21 @@ def observe(
         return _observe(kube, keys, others=others)
     found = _pools(pools, keys)
     seen = _observe(kube, keys, others=others)
-    return {key: _beside(kube, key, seen[key], found[key]) for key in keys}
+
+    @cache
+    def ours() -> Sequence[Object]:
+        return [node for node in kube.list(NODE).items if LABEL_CLAIM in node["metadata"].get("labels", {})]
+
+    return {key: _beside(key, seen[key], found[key], ours) for key in keys}
 
 
-def _beside(kube: Kube, key: Key, seen: Observed, pool: Pool | AzureError | None) -> Observed:
+def _beside(key: Key, seen: Observed, pool: Pool | AzureError | None, ours: Callable[[], Sequence[Object]]) -> Observed:
     """With the pool that is of its name, and where a node of it is not Ready, the rest of our nodes: how are they?"""
     if seen.claim is None and isinstance(pool, Pool) and pool.claim != key:
         return seen  # of the same name, but not made for it
     if all(is_ready(node) for node in seen.nodes):
         return replace(seen, pool=pool)
-    rest = (node for node in kube.list(NODE).items if LABEL_CLAIM in node["metadata"].get("labels", {}))
-    return replace(seen, pool=pool, others=tuple(node for node in rest if not _has(node, key.name)))
+    return replace(seen, pool=pool, others=tuple(node for node in ours() if not _has(node, key.name)))
 
 
 def _pools(pools: Pools, keys: Sequence[Key]) -> Mapping[Key, Pool | AzureError | None]:

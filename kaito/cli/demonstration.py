@@ -98,9 +98,8 @@ class Story:
 def run(console: Console, *, on_azure: bool = False) -> bool:
     """Tell the story; the last line printed is its JSON. False where it did not come to its end.
 
-    ``on_azure``: nodes are agent pools, of an emulated Azure.
-
-    Then its folder is kept, for the logs; after Ctrl-C, which is raised again in the end, it is not.
+    Then its folder is kept, for the logs; after Ctrl-C, which is raised again in the end, it is not. Nodes are agent
+    pools of an emulated Azure where it is told ``on_azure``.
     """
     directory = Path(tempfile.mkdtemp(prefix="kaito-demo-"))
     azure = Azure(directory) if on_azure else None

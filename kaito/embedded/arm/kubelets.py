@@ -12,8 +12,9 @@ from typing import Final
 
 import structlog
 
+from functions.provisioner.local import PODS
 from kaito.api.claims import GPU, INSTANCE_TYPE
-from kaito.api.conditions import rfc3339
+from kaito.api.nodes import ready_status
 from kaito.api.resources import NODE, Object
 from kaito.runtime.kube import Kube, KubeError
 from presets import Catalogue
@@ -21,7 +22,6 @@ from presets import Catalogue
 MANAGER: Final = "kubelet"
 LABEL_POOL: Final = "kubernetes.azure.com/agentpool"
 _POLL_SECONDS: Final = 0.2
-_PODS: Final = "110"
 
 log = structlog.get_logger()
 
@@ -70,14 +70,6 @@ class Kubelets:
     def _status(self, node: Object) -> Object:
         """With the GPUs of its instance type, as the device plugin adds them."""
         sku = self._catalogue.sku(node["metadata"]["labels"][INSTANCE_TYPE])
-        offered = {"pods": _PODS, **({GPU: str(sku.gpus)} if sku and sku.gpus else {})}
-        now = rfc3339(datetime.now(UTC))
-        ready = {
-            "type": "Ready",
-            "status": "True",
-            "reason": "KubeletReady",
-            "message": "registered by the emulated Azure: no machine and no kubelet behind it",
-            "lastHeartbeatTime": now,
-            "lastTransitionTime": now,
-        }
-        return {"capacity": offered, "allocatable": offered, "conditions": [ready]}
+        offered = {"pods": PODS, **({GPU: str(sku.gpus)} if sku and sku.gpus else {})}
+        message = "registered by the emulated Azure: no machine and no kubelet behind it"
+        return ready_status(offered, "KubeletReady", message, datetime.now(UTC))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
+
+import pytest
 
 from functions.provisioner.aks.effects import CreatePool
 from functions.provisioner.aks.failure import AzureError
 from functions.provisioner.aks.pool import Pool
 from functions.provisioner.app import list_keys
 from functions.provisioner.observe import observe
-from kaito.api.resources import MACHINE, Kind, Object
+from kaito.api.resources import MACHINE, NODE, Kind, Object
 from kaito.embedded.arm.emulator import Fault, Response
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube, ObjectList
+from tests.chaos.cluster import Cluster
 from tests.chaos.world import World
 
 LOST = Key(MACHINE, "", "lost")
@@ -67,3 +70,25 @@ def test_what_cannot_be_read_is_observed_as_that() -> None:
     seen = observe(KUBE, [LOST], pools=world.pools)[LOST]
     assert isinstance(seen.pool, AzureError)
     assert seen.pool.status == 503
+
+
+def test_the_rest_of_the_nodes_is_read_once_for_all_that_are_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    keys = [world.key, Key(MACHINE, "", "ws112233445"), Key(MACHINE, "", "ws223344556")]
+    for key in keys[1:]:
+        world.create(key)
+    for key in keys:
+        world.turn(key=key)
+    world.seconds += 130
+    world.boot()
+    world.report("False")
+    read: list[Kind] = []
+
+    def listed(kind: Kind, **selected: Any) -> ObjectList:
+        read.append(kind)
+        return Cluster.list(world.cluster, kind, **selected)
+
+    monkeypatch.setattr(world.cluster, "list", listed)
+    seen = observe(cast(Kube, world.cluster), keys, pools=world.pools)
+    assert [len(seen[key].others) for key in keys] == [2, 2, 2]
+    assert read == [NODE, NODE], "the claims' own, and the rest"

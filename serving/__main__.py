@@ -95,6 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
         ]
     )
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # what is not in the directory is not looked for elsewhere
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # what it warns of is refused here
     try:
         settings = read(flags.config) if flags.config else Settings()
     except ModelError as error:

@@ -105,7 +105,7 @@ def create_app(model: Callable[[], Model], name: str = "model") -> Flask:
             404: f"There is no {request.path} here. Send {_ROUTES}.",
             405: f"{request.path} does not take {request.method}. Send POST /chat with {EXAMPLE}.",
             413: f"The body is larger than {_MAX_BODY} bytes. Send a shorter prompt.",
-            500: "The model failed while it answered. The server's log has the cause.",
+            500: openai.FAILED,
         }.get(error.code or 500, error.description)
         allowed = {name: value for name, value in error.get_headers() if name == "Allow"}
         return _error(error.code or 500, str(sentence), allowed)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -36,7 +35,7 @@ def export(weights: Path) -> None:
             model.save_pretrained(made)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ModelError(f"the model in {weights} cannot be exported: {first_line(error)}") from error
-        shutil.move(made, weights / FOLDER)
+        made.rename(weights / FOLDER)
 
 
 def main(arguments: list[str] | None = None) -> None:

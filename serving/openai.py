@@ -22,6 +22,8 @@ from serving.pipeline import Completion, Gone
 from serving.startup import Model
 
 PREFIX: Final = "/v1/"
+#: What is said of a failure that is the model's.
+FAILED: Final = "The model failed while it answered. The server's log has the cause."
 _TYPES: Final = {400: "invalid_request_error", 404: "invalid_request_error", 429: "rate_limit_error"}
 _log = structlog.get_logger()
 Place = Callable[[], AbstractContextManager[None]]
@@ -140,19 +142,16 @@ def routes(model: Callable[[], Model], name: str, place: Place, client: Callable
 
     @blueprint.post("/chat/completions")
     def chat() -> Any:
-        asked = _parse(ChatCompletionRequest)
-        return (
-            _unknown(asked.model, name)
-            if asked.model != name
-            else _answer(asked, _Chat(name), model(), place, client())
-        )
+        return answer(_parse(ChatCompletionRequest), _Chat(name))
 
     @blueprint.post("/completions")
     def complete() -> Any:
         asked = _parse(CompletionRequest)
+        return answer(asked, _Text(name, asked.prompt if asked.echo else ""))
+
+    def answer(asked: ChatCompletionRequest | CompletionRequest, shape: _Shape) -> Any:
         if asked.model != name:
             return _unknown(asked.model, name)
-        shape = _Text(name, asked.prompt if asked.echo else "")
         return _answer(asked, shape, model(), place, client())
 
     return blueprint
@@ -180,6 +179,7 @@ class _Shape:
     """How an answer of one kind is written down."""
 
     kind: str
+    chunk_kind: str
     prefix: str
 
     def __init__(self, name: str) -> None:
@@ -190,10 +190,6 @@ class _Shape:
 
     def chunk(self, choices: list[dict[str, Any]], usage: dict[str, int] | None = None) -> dict[str, Any]:
         return {**self._head, "object": self.chunk_kind, "choices": choices, **({"usage": usage} if usage else {})}
-
-    @property
-    def chunk_kind(self) -> str:
-        return self.kind
 
     def choice(self, index: int, text: str, finish: str) -> dict[str, Any]:
         raise NotImplementedError
@@ -207,7 +203,7 @@ class _Shape:
 
 
 class _Chat(_Shape):
-    kind, prefix, chunk_kind = "chat.completion", "chatcmpl", "chat.completion.chunk"
+    kind, chunk_kind, prefix = "chat.completion", "chat.completion.chunk", "chatcmpl"
 
     def choice(self, index: int, text: str, finish: str) -> dict[str, Any]:
         message = {"role": "assistant", "content": text, "refusal": None}
@@ -221,7 +217,7 @@ class _Chat(_Shape):
 
 
 class _Text(_Shape):
-    kind, prefix = "text_completion", "cmpl"
+    kind, chunk_kind, prefix = "text_completion", "text_completion", "cmpl"
 
     def __init__(self, name: str, echoed: str) -> None:
         super().__init__(name)
@@ -287,7 +283,7 @@ def _stream(made: Sequence[Completion], shape: _Shape, *, usage: bool) -> Iterat
             yield _event(shape.chunk([], _usage(made)))
     except Exception:  # noqa: BLE001 - the head is sent, so all that is left is to say it
         _log.exception("answer.failed")
-        yield _event(error(500, "The model failed while it answered. The server's log has the cause."))
+        yield _event(error(500, FAILED))
         return
     yield "data: [DONE]\n\n"
 

@@ -124,7 +124,6 @@ class Pipeline:
                 " Send a shorter prompt, or a smaller max_tokens."
             )
         PROMPT_TOKENS.inc(len(ids))
-        # An end is an end, whatever the reference says of lengths.
         tokens = self._engine.generate(ids, options.over(self._defaults), new_tokens)
         return Completion(tokens, self._decode, len(ids), new_tokens, self._tokenizer.eos_token_id, stop)
 
@@ -138,9 +137,7 @@ class Pipeline:
 
     def _ids(self, request: ChatRequest) -> list[int]:
         prompt = f"{request.prefix or ''}{request.prompt or ''}"
-        if not self._chats:
-            if request.messages is not None:
-                raise RequestError("This model has no chat template and takes no messages. Send a prompt instead.")
+        if request.messages is None and not self._chats:
             return self._tokenizer.encode(prompt)
         turns = [turn.model_dump() for turn in request.messages or []] or [{"role": "user", "content": prompt}]
         return self._chat(turns)
@@ -210,9 +207,6 @@ def load(engine: Engine, weights: Path, kind: str, wanted: GenerateOptions) -> P
 
 def _tokenizers(weights: Path) -> Any:
     """The class of its tokenizer; where that is all in one file, the one whose import takes two seconds, not five."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # what it warns of, a prompt that is too long, is refused here
     file = weights / "tokenizer_config.json"
     if file.is_file() and json.loads(file.read_text()).get("tokenizer_class") == "PreTrainedTokenizerFast":
         from transformers import PreTrainedTokenizerFast

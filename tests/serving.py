@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def serving(app: WSGIApplication, tls: tuple[str, str] | None = None) -> Iterator[str]:
-    """Its URL, without a slash at the end. ``tls``: the files of its certificate and key."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Handler, ssl_context=tls)
+def serving(app: WSGIApplication, tls: tuple[str, str] | None = None, port: int = 0) -> Iterator[str]:
+    """Its URL, without a slash at the end. ``tls``: the files of its certificate and key; ``port`` 0: a free one."""
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Handler, ssl_context=tls)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

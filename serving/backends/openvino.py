@@ -55,7 +55,7 @@ class OpenVinoEngine:
             generation = openvino_genai.GenerationConfig(weights / "generation_config.json")
         except (OSError, RuntimeError, ValueError) as error:
             raise ModelError(f"the model in {weights / FOLDER} cannot be loaded: {first_line(error)}") from error
-        ends = {*generation.stop_token_ids, *({generation.eos_token_id} if generation.eos_token_id >= 0 else set())}
+        ends = {token for token in (*generation.stop_token_ids, generation.eos_token_id) if token >= 0}
         _log.info("model.loaded", backend="openvino", weights="int8", computes="float32")
         return cls(pipeline, int(config["max_position_embeddings"]), ends)
 
@@ -94,10 +94,8 @@ class OpenVinoEngine:
             config.num_beams = options.num_beams
             config.length_penalty = options.length_penalty
             config.no_repeat_ngram_size = options.no_repeat_ngram_size or config.no_repeat_ngram_size
-            early = (
-                openvino_genai.StopCriteria.EARLY if options.early_stopping else openvino_genai.StopCriteria.HEURISTIC
-            )
-            config.stop_criteria = early
+            criteria = openvino_genai.StopCriteria
+            config.stop_criteria = criteria.EARLY if options.early_stopping else criteria.HEURISTIC
         elif options.no_repeat_ngram_size:
             raise RequestError("no_repeat_ngram_size needs num_beams over 1 here. Leave it out, or send more beams.")
         if options.samples:
@@ -148,11 +146,9 @@ def _told(stream: Stream, handle: Any) -> bool:
         return True
     over = bool(handle.get_status() != GenerationStatus.RUNNING)
     while handle.can_read():
-        outputs = handle.read()
-        best = max(outputs.values(), key=lambda output: output.score) if len(outputs) > 1 else None
-        for output in outputs.values() if best is None else (best,):
-            for token in output.generated_ids:
-                stream.put(int(token))
+        best = max(handle.read().values(), key=lambda output: output.score)  # of beams; else there is one
+        for token in best.generated_ids:
+            stream.put(int(token))
     if over:
         stream.end()
     return over

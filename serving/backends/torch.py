@@ -48,7 +48,6 @@ class TransformersEngine:
             from transformers import AutoModelForCausalLM
             from transformers.utils import logging
         logging.disable_progress_bar()
-        logging.set_verbosity_error()  # what it warns of is refused here
         chosen = _dtype(dtype)
         place = {"tp_plan": "auto"} if divided else {"device_map": "auto"} if torch.cuda.is_available() else {}
         # What broken or missing files, unknown architectures and a model too large for its GPU raise.

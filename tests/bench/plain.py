@@ -10,12 +10,8 @@ import threading
 from pathlib import Path
 
 import flask
-from werkzeug.serving import WSGIRequestHandler, make_server
 
-
-class _Quiet(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - werkzeug's name
-        """Nothing."""
+from tests.serving import serving
 
 
 def main(weights: Path, port: int) -> None:
@@ -28,8 +24,8 @@ def main(weights: Path, port: int) -> None:
     app, turn = flask.Flask("plain"), threading.Lock()
 
     @app.get("/health")
-    def health() -> str:
-        return "Healthy"
+    def health() -> dict[str, str]:
+        return {"status": "Healthy"}
 
     @app.post("/chat")
     def chat() -> flask.typing.ResponseReturnValue:
@@ -39,7 +35,8 @@ def main(weights: Path, port: int) -> None:
         text = made["generated_text"][-1]["content"]
         return {"text": text, "tokens": len(tokenizer.encode(text))}
 
-    make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet).serve_forever()
+    with serving(app, port=port):
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

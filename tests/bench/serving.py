@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,8 @@ import httpx
 
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.models import SMOLLM2, ModelStore
-from tests.integration.serving.process import Server, free_port, serving, stop
+from tests.integration.serving.process import Server, free_port, running, serving
+from tests.questions import QUESTIONS
 
 SECONDS: Final = 15.0
 MOST: Final = 64
@@ -40,15 +40,6 @@ STORIES: Final = (
     "Explain why the sky is blue.",
     "Give me a recipe for bread, in detail.",
 )
-#: Prompts with a short answer, and what is in it.
-CHECKED: Final = {
-    "What is the capital of France?": "Paris",
-    "What is the capital of Germany?": "Berlin",
-    "What is the opposite of hot?": "cold",
-    "Who painted the Mona Lisa?": "Leonardo",
-    "What colour is the sky?": "blue",
-    "How many days has a week?": "7",
-}
 
 
 @dataclass
@@ -114,24 +105,10 @@ def ask_plain(client: httpx.Client, prompt: str, seen: Seen) -> None:
 
 
 @contextmanager
-def plain(weights: Path, log: Path) -> Iterator[str]:
+def plain(weights: Path, log: Path) -> Iterator[Server]:
     port = free_port()
-    with log.open("wb") as output:
-        argv = [sys.executable, "-m", "tests.bench.plain", str(weights), str(port)]
-        process = subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT)
-    url, pause, deadline = f"http://127.0.0.1:{port}", threading.Event(), time.monotonic() + 120
-    try:
-        while True:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            try:
-                if httpx.get(f"{url}/health").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pause.wait(0.2)
-        yield url
-    finally:
-        stop(process)
+    with running([sys.executable, "-m", "tests.bench.plain", str(weights), str(port)], port, log) as server:
+        yield server
 
 
 def engine_alone(weights: Path, clients: int) -> float:
@@ -147,10 +124,10 @@ def agreement(server: Server) -> float:
     def right(prompt: str) -> bool:
         body = {"model": "smollm2", "messages": [{"role": "user", "content": prompt}], "max_tokens": 16}
         answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60).json()
-        return CHECKED[prompt] in answer["choices"][0]["message"]["content"]
+        return QUESTIONS[prompt] in answer["choices"][0]["message"]["content"]
 
     with ThreadPoolExecutor(8) as pool:
-        return statistics.mean(pool.map(right, [*CHECKED] * 4))
+        return statistics.mean(pool.map(right, [*QUESTIONS] * 4))
 
 
 def most_memory(pid: int) -> float:
@@ -188,9 +165,9 @@ def main() -> None:
             agreed, memory = agreement(server), most_memory(server.process.pid)
         engine = engine_alone(weights, 8)
         print(f"the engine without HTTP, 8 prompts: {engine:.1f} tokens/s; ready after {ready:.1f} s")
-        with plain(weights, Path(folder) / "plain.log") as url:
+        with plain(weights, Path(folder) / "plain.log") as other:
             for clients in CLIENTS[:2]:
-                plains[clients], _ = rate(ask_plain, url, clients)
+                plains[clients], _ = rate(ask_plain, other.url, clients)
                 print(f"plain transformers, {clients} clients: {plains[clients]:.1f} tokens/s")
     figures: dict[str, Any] = {
         "ours": {clients: round(value, 1) for clients, value in ours.items()},

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,13 +41,15 @@ class Server:
 
 
 def start(weights: Path, log: Path, port: int, *flags: str) -> subprocess.Popen[bytes]:
+    return _start(
+        [sys.executable, "-m", "serving", "--weights", str(weights), "--pipeline", "conversational", *flags], port, log
+    )
+
+
+def _start(argv: Sequence[str], port: int, log: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PORT": str(port), "HOST": "127.0.0.1"}
     with log.open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "serving", "--weights", str(weights), "--pipeline", "conversational", *flags],
-            env={**os.environ, "PORT": str(port), "HOST": "127.0.0.1"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        return subprocess.Popen(argv, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -70,19 +72,31 @@ def free_port() -> int:
 @contextmanager
 def serving(weights: Path, log: Path, *flags: str) -> Iterator[Server]:
     port = free_port()
-    process = start(weights, log, port, *flags)
-    running = Server(process, f"http://127.0.0.1:{port}", [], log)
+    with _ready(start(weights, log, port, *flags), port, log) as server:
+        yield server
+
+
+@contextmanager
+def running(argv: Sequence[str], port: int, log: Path) -> Iterator[Server]:
+    """Another server, with a /health like ours."""
+    with _ready(_start(argv, port, log), port, log) as server:
+        yield server
+
+
+@contextmanager
+def _ready(process: subprocess.Popen[bytes], port: int, log: Path) -> Iterator[Server]:
+    found = Server(process, f"http://127.0.0.1:{port}", [], log)
     deadline, pause = time.monotonic() + STARTS_WITHIN, threading.Event()
     try:
-        while not running.statuses or running.statuses[-1][0] != 200:
+        while not found.statuses or found.statuses[-1][0] != 200:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             try:
-                health = httpx.get(f"{running.url}/health")
-                running.statuses.append((health.status_code, health.json()["status"]))
+                health = httpx.get(f"{found.url}/health")
+                found.statuses.append((health.status_code, health.json()["status"]))
             except httpx.TransportError:
-                assert not running.statuses, "the port was open and is not"
+                assert not found.statuses, "the port was open and is not"
             pause.wait(0.1)
-        yield running
+        yield found
     finally:
         stop(process)

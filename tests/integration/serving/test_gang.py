@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.integration.serving.process import free_port
-from tests.integration.serving.test_server import QUESTION
+from tests.questions import QUESTION
 
 SIZE = 3  # what divides the model's nine heads, three of which hold keys and values
 WITHIN = 180.0

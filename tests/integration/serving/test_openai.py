@@ -13,17 +13,7 @@ import openai
 import pytest
 
 from tests.integration.serving.process import Server, serving
-
-QUESTION = "What is the capital of France?"
-#: Short questions, and what is in the answer of transformers in float32.
-QUESTIONS = {
-    QUESTION: "Paris",
-    "What is the capital of Germany?": "Berlin",
-    "What is the opposite of hot?": "cold",
-    "Who painted the Mona Lisa?": "Leonardo",
-    "What colour is the sky?": "blue",
-    "How many days has a week?": "7",
-}
+from tests.questions import QUESTION, QUESTIONS
 
 
 @pytest.fixture(scope="module", params=["openvino", "torch"])

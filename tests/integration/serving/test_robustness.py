@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 
 from tests.integration.serving.process import serving
-from tests.integration.serving.test_openai import QUESTIONS, until_idle
+from tests.integration.serving.test_openai import until_idle
+from tests.questions import QUESTIONS
 
 REQUESTS, CLIENTS = 400, 24
 BAD = (b"{", b"", b"[]", b'{"prompt": 1}', b"\xff\xfe")

@@ -19,6 +19,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.integration.serving.process import STARTS_WITHIN, STOPS_WITHIN, Server, free_port, serving, start, stop
+from tests.questions import QUESTION
 from tests.unit.serving.tiny import make_adapter
 
 TINY = {
@@ -29,7 +30,6 @@ TINY = {
     "intermediate_size": 8,
     "vocab_size": 8,
 }
-QUESTION = "What is the capital of France?"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import importlib
 import json
-from concurrent.futures import Future
 from typing import Any, cast
 
 import azure.functions as func
@@ -13,35 +12,10 @@ import pytest
 from azure.functions.eventgrid import EventGridEventInConverter
 from azure.functions.meta import Datum
 
-from kaito.runtime.events import Event
 from kaito.runtime.functionapp import DeliveryError, hosted
 from kaito.runtime.kube import Conflict, KubeError
 from kaito.runtime.reconciler import Reconciler
-
-HEADERS = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "t", "content-type": "application/json"}
-
-
-class Heard:
-    """A reconciler that keeps what it hears, and ends with ``outcome``."""
-
-    def __init__(self, outcome: Exception | None = None) -> None:
-        self.events: list[Event] = []
-        self.sweeps, self.outcome = 0, outcome
-
-    def hear(self, event: Event) -> list[Future[None]]:
-        self.events.append(event)
-        future: Future[None] = Future()
-        if self.outcome:
-            future.set_exception(self.outcome)
-        else:
-            future.set_result(None)
-        return [future]
-
-    def sweep(self) -> list[Future[None]]:
-        self.sweeps += 1
-        if self.outcome:
-            raise self.outcome
-        return []
+from tests.unit.kaito.runtime.scripted import HEADERS, ScriptedReconciler
 
 
 class Due(func.TimerRequest):
@@ -55,26 +29,26 @@ def trigger(app: func.FunctionApp, name: str) -> Any:
     return found
 
 
-def app(heard: Heard) -> func.FunctionApp:
-    return hosted(lambda: cast(Reconciler[Any], heard))
+def app(reconciler: ScriptedReconciler) -> func.FunctionApp:
+    return hosted(lambda: cast(Reconciler[Any], reconciler))
 
 
-def post(heard: Heard, headers: dict[str, str], body: bytes) -> func.HttpResponse:
+def post(reconciler: ScriptedReconciler, headers: dict[str, str], body: bytes) -> func.HttpResponse:
     request = func.HttpRequest(method="POST", url="/events", headers=headers, body=body)
-    answer: func.HttpResponse = trigger(app(heard), "events")(request)
+    answer: func.HttpResponse = trigger(app(reconciler), "events")(request)
     return answer
 
 
-def grid(heard: Heard, event: Any) -> None:
+def grid(reconciler: ScriptedReconciler, event: Any) -> None:
     """As Event Grid sends it, by the host's own converter."""
     decoded = EventGridEventInConverter.decode(Datum(json.dumps(event), "json"), trigger_metadata={})
-    trigger(app(heard), "grid")(decoded)
+    trigger(app(reconciler), "grid")(decoded)
 
 
 def test_an_event_by_http_is_heard_and_answered_as_on_knative() -> None:
-    heard = Heard()
-    assert post(heard, HEADERS, b'{"a": 1}').status_code == 202
-    assert heard.events[0].data == {"a": 1}
+    reconciler = ScriptedReconciler()
+    assert post(reconciler, HEADERS, b'{"a": 1}').status_code == 202
+    assert reconciler.heard[0].data == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +62,7 @@ def test_an_event_by_http_is_heard_and_answered_as_on_knative() -> None:
 def test_what_went_wrong_is_answered(
     outcome: Exception | None, headers: dict[str, str], status: int, reason: bytes
 ) -> None:
-    answer = post(Heard(outcome), headers, b"{}")
+    answer = post(ScriptedReconciler(outcome), headers, b"{}")
     assert answer.status_code == status
     assert reason in answer.get_body()
 
@@ -110,9 +84,9 @@ EVENT = {
 
 
 def test_an_event_by_event_grid_is_heard_with_all_its_attributes() -> None:
-    heard = Heard()
-    grid(heard, EVENT)
-    (event,) = heard.events
+    reconciler = ScriptedReconciler()
+    grid(reconciler, EVENT)
+    (event,) = reconciler.heard
     assert event.data == {"kind": "Workspace"}
     when = datetime.datetime.fromisoformat(event.attributes["time"])
     assert when == datetime.datetime.fromisoformat(str(EVENT["time"]))
@@ -122,21 +96,21 @@ def test_an_event_by_event_grid_is_heard_with_all_its_attributes() -> None:
 
 def test_event_grid_is_to_send_again_what_failed() -> None:
     with pytest.raises(DeliveryError, match="409: Conflict: again"):
-        grid(Heard(Conflict(409, "Conflict", "again")), EVENT)
+        grid(ScriptedReconciler(Conflict(409, "Conflict", "again")), EVENT)
 
 
 def test_event_grids_own_schema_is_refused_with_what_to_do() -> None:
     own = {"id": "1", "topic": "t", "subject": "s", "eventType": "e", "dataVersion": "1", "data": {}}
     with pytest.raises(DeliveryError, match=r"delivery schema CloudEvents v1\.0"):
-        grid(Heard(), {**own, "eventTime": "2026-11-27T12:00:00Z"})
+        grid(ScriptedReconciler(), {**own, "eventTime": "2026-11-27T12:00:00Z"})
 
 
 def test_the_timer_sweeps_and_fails_where_the_sweep_does() -> None:
-    heard = Heard()
-    trigger(app(heard), "sweep")(Due())
-    assert heard.sweeps == 1
+    reconciler = ScriptedReconciler()
+    trigger(app(reconciler), "sweep")(Due())
+    assert reconciler.asked == ["sweep"]
     with pytest.raises(KubeError):
-        trigger(app(Heard(KubeError(503, "Unavailable", "down"))), "sweep")(Due())
+        trigger(app(ScriptedReconciler(sweep=KubeError(503, "Unavailable", "down"))), "sweep")(Due())
 
 
 @pytest.mark.parametrize("function", ["workspace", "provisioner"])

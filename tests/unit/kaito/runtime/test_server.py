@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
 from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 
-from kaito.api.resources import WORKSPACE
-from kaito.runtime.events import Event
-from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, KubeError, Unavailable
 from kaito.runtime.reconciler import Reconciler
 from kaito.runtime.server import create_app, sweep_at_start
-
-KEY = Key(WORKSPACE, "default", "phi")
-HEADERS = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "t", "content-type": "application/json"}
-
-
-class ScriptedReconciler:
-    """Answers each key with ``outcome`` at once, and says what it was asked."""
-
-    def __init__(self, outcome: Exception | None = None, sweep: Exception | None = None) -> None:
-        self.outcome, self.sweep_fails = outcome, sweep
-        self.asked: list[str] = []
-
-    def hear(self, event: Event) -> list[Future[None]]:
-        return [self._answer(str(KEY))] if event.data.get("ours") else []
-
-    def sweep(self) -> list[Future[None]]:
-        if self.sweep_fails:
-            raise self.sweep_fails
-        return [self._answer("sweep")]
-
-    def _answer(self, what: str) -> Future[None]:
-        self.asked.append(what)
-        future: Future[None] = Future()
-        if self.outcome:
-            future.set_exception(self.outcome)
-        else:
-            future.set_result(None)
-        return future
+from tests.unit.kaito.runtime.scripted import HEADERS, ScriptedReconciler
 
 
 def client(reconciler: ScriptedReconciler) -> FlaskClient:

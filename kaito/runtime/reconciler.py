@@ -279,8 +279,10 @@ class Reconciler(Generic[Observed]):
                 self._unsettled.discard(key)
             else:
                 self._unsettled.add(key)
-        if plan.requeue_after is not None:
-            self._timers.at(time.monotonic() + plan.requeue_after, partial(self.submit, [key]))
+        if plan.requeue_after is None:
+            self._timers.cancel(key)
+        else:
+            self._timers.at(time.monotonic() + plan.requeue_after, partial(self.submit, [key]), name=key)
         log.info(
             "reconciled",
             object=str(key),

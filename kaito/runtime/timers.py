@@ -6,7 +6,7 @@ import heapq
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 Task = Callable[[], object]
 
@@ -16,15 +16,24 @@ class Timers:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._due: list[tuple[float, int, Task]] = []
+        self._due: list[tuple[float, int, Hashable, Task]] = []
         self._numbers = itertools.count()  # tasks have no order of their own
+        self._newest: dict[Hashable, int] = {}
         threading.Thread(target=self._watch, name="timers", daemon=True).start()
 
-    def at(self, moment: float, task: Task) -> None:
-        """``moment``: by time.monotonic()."""
+    def at(self, moment: float, task: Task, *, name: Hashable = None) -> None:
+        """``moment``: by time.monotonic(). A task with a name takes the place of the one before of that name."""
         with self._changed:
-            heapq.heappush(self._due, (moment, next(self._numbers), task))
+            number = next(self._numbers)
+            heapq.heappush(self._due, (moment, number, name, task))
+            if name is not None:
+                self._newest[name] = number
             self._changed.notify()
+
+    def cancel(self, name: Hashable) -> None:
+        """The task of that name is not wanted any more."""
+        with self._changed:
+            self._newest.pop(name, None)
 
     def _watch(self) -> None:
         while True:
@@ -33,5 +42,9 @@ class Timers:
                 if left is None or left > 0:
                     self._changed.wait(left)
                     continue
-                _, _, task = heapq.heappop(self._due)
+                _, number, name, task = heapq.heappop(self._due)
+                if name is not None:
+                    if self._newest.get(name) != number:
+                        continue
+                    del self._newest[name]
             task()

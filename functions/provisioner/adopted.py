@@ -42,7 +42,7 @@ def launch(claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: 
     return _launched(claim, (node,), (Apply(_with(node, labels(claim)), f"free: taken for {claim.metadata.name}"),))
 
 
-def release(claim: Claim, observed: Observed) -> Release:
+def release(claim: Claim, observed: Observed, settings: Settings, now: datetime) -> Release:  # noqa: ARG001
     """Its labels go; the nodes stay. An apply without them takes away what an earlier one brought."""
     why = f"its claim {claim.metadata.name} goes"
     return Release(tuple(Apply(_with(node, {}), why) for node in observed.nodes), done=True)

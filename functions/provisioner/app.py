@@ -50,7 +50,7 @@ def list_keys(kube: Kube, pools: Pools | None = None) -> Sequence[Key]:
     """All claims, and those that agent pools of ours were made for: a pool that has lost its claim is found so."""
     claims = [Key(kind, "", item["metadata"]["name"]) for kind in CLAIM_KINDS for item in kube.list_installed(kind)]
     try:
-        made_for = [pool.claim for pool in pools.list()] if pools else []
+        made_for = [pool.claim for pool in pools.list(kube.cluster)] if pools else []
     except AzureError as error:
         log.warning("agent pools not listed", error=str(error))  # as each claim will say
         made_for = []
@@ -66,7 +66,7 @@ def function() -> Function[Observed]:
         return reconcile(observed, catalogue, settings, now)
 
     def refuse(observed: Observed, write: Refused, now: datetime) -> Plan:
-        return refused(observed, write, catalogue, now)
+        return refused(observed, write, catalogue, settings, now)
 
     def write(effect: Effect, kube: Kube, manager: str) -> None:
         if pools and isinstance(effect, Beyond):

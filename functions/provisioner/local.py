@@ -40,7 +40,7 @@ def launch(claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: 
     )
 
 
-def release(claim: Claim, observed: Observed) -> Release:
+def release(claim: Claim, observed: Observed, settings: Settings, now: datetime) -> Release:  # noqa: ARG001
     """Delete them; one that is already going is waited for."""
     effects = tuple(
         Delete(NODE, node["metadata"]["name"], "", node["metadata"]["uid"], f"its claim {claim.metadata.name} goes")

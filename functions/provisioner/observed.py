@@ -14,11 +14,14 @@ class Observed:
     """The claim (None once gone) and its nodes; more than one is a mistake that is reported, never acted on.
 
     ``others`` are the nodes that are not its own: all of them, read only where a claim may be given one; those of other
-    claims, read only where one of its own is not Ready on AKS. ``pool`` is the agent pool of its name, read only where
-    the cloud is AKS; an error is why that could not be read.
+    claims, read only where its own is lost or not Ready on AKS, and ``missing`` is how many of those claims have lost
+    theirs. Only where the cloud is AKS: ``pool`` is the agent pool of its name; an error is why that could not be read;
+    ``cluster`` is what tells this Kubernetes cluster from others.
     """
 
     claim: Object | None
     nodes: tuple[Object, ...] = ()
     others: tuple[Object, ...] = ()
+    missing: int = 0
     pool: Pool | AzureError | None = None
+    cluster: str = ""

@@ -12,13 +12,12 @@ from functions.provisioner.aks.failure import AzureError
 from functions.provisioner.aks.pool import Pool
 from functions.provisioner.initialization import initialized
 from functions.provisioner.launch import Cloud, Launch, stage
-from functions.provisioner.local import provider_id
 from functions.provisioner.observed import Observed
 from functions.provisioner.registration import registered
 from functions.provisioner.settings import Settings
-from functions.provisioner.status import told, told_besides
+from functions.provisioner.status import NAME, told, told_besides
 from functions.provisioner.termination import terminate
-from kaito.api.claims import INSTANCE_TYPE, NODE_CLASS, TERMINATION_FINALIZER, Claim
+from kaito.api.claims import ANNOTATION_PROVISIONER, INSTANCE_TYPE, NODE_CLASS, TERMINATION_FINALIZER, Claim
 from kaito.api.resources import Object
 from kaito.api.workspace import LABEL_WORKSPACE
 from kaito.runtime.plan import Plan, Refused, finalizer
@@ -34,41 +33,42 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     if obj is None:
         return _left_behind(observed.pool)
     claim = Claim.of(obj)
-    if not _is_ours(claim, observed):
+    if not _is_ours(claim):
         return Plan()  # for somebody else's provisioner
     cloud = _cloud(settings)
     if claim.deleting:
-        return terminate(obj, claim, cloud.release(claim, observed), now)
-    sku = _sku(claim.instance_types, catalogue)
+        return terminate(obj, claim, cloud.release(claim, observed, settings, now), now)
+    sku = _sku(_had_types(observed) + claim.instance_types, catalogue)
     if sku is None:
         return Plan(told(obj, claim, (stage(claim, 0, "False", "InstanceTypeUnknown", _unknown(claim)),), {}, now))
-    plan = _towards(obj, claim, catalogue, cloud.launch(claim, sku, observed, settings, now), now)
-    marked = finalizer(obj, TERMINATION_FINALIZER, present=True, why="its node must go with it")
+    plan = _towards(obj, claim, sku, cloud.launch(claim, sku, observed, settings, now), now)
+    why, ours = "its node must go with it", {ANNOTATION_PROVISIONER: NAME}
+    marked = finalizer(obj, TERMINATION_FINALIZER, present=True, why=why, annotations=ours)
     return replace(plan, effects=(*marked, *plan.effects))  # before a word to the cloud
 
 
-def refused(observed: Observed, write: Refused, catalogue: Catalogue, now: datetime) -> Plan:
+def refused(observed: Observed, write: Refused, catalogue: Catalogue, settings: Settings, now: datetime) -> Plan:
     """The API server or the cloud refused a write of the plan: its words are for the claim's status."""
-    obj = observed.claim
+    obj, error = observed.claim, write.error
     if obj is None:
         return Plan(requeue_after=aks.POLL, settled=False)
     claim = Claim.of(obj)
-    if not isinstance(write.error, AzureError):
+    if not isinstance(error, AzureError):
         reached = [name for name in claim.stages if name in claim.conditions]
         failed = stage(claim, max(0, len(reached) - 1), "False", "WriteRefused", str(write))
         return Plan(told_besides(obj, claim, failed, now), settled=False)
-    launch = aks.refused(claim, observed, write.error, now)
     if claim.deleting:
-        return Plan(told_besides(obj, claim, launch.condition, now), launch.requeue_after, settled=False)
-    return _towards(obj, claim, catalogue, launch, now)
+        stays = aks.kept(claim, aks.release(claim, observed, settings, now), error)
+        return terminate(obj, claim, stays, now)
+    sku = _sku(_had_types(observed) + claim.instance_types, catalogue)
+    assert sku is not None, "else nothing was asked for"
+    planned = aks.launch(claim, sku, observed, settings, now)
+    return _towards(obj, claim, sku, aks.refused(claim, planned, observed, write.effect, error, now), now)
 
 
-def _towards(obj: Object, claim: Claim, catalogue: Catalogue, launch: Launch, now: datetime) -> Plan:
+def _towards(obj: Object, claim: Claim, sku: Sku, launch: Launch, now: datetime) -> Plan:
     """What the cloud does next, and what there is to tell of it and of the claim's node."""
     joined = registered(claim, launch.nodes)
-    got = [(node["metadata"].get("labels") or {}).get(INSTANCE_TYPE, "") for node in launch.nodes]
-    sku = _sku((*got, *claim.instance_types), catalogue)
-    assert sku is not None, "it was launched for one"
     usable = initialized(claim, sku, launch.nodes, joined)
     facts = dict(launch.facts)
     if joined.status == "True":
@@ -85,15 +85,13 @@ def _cloud(settings: Settings) -> Cloud:
     return adopted if settings.adopts else local
 
 
-def _is_ours(claim: Claim, observed: Observed) -> bool:
+def _is_ours(claim: Claim) -> bool:
     """By KAITO's labels or its node class; also where the claim has lost them since: what was done for it has to be
     undone."""
     return (
         not {LABEL_WORKSPACE, LABEL_RAG_ENGINE}.isdisjoint(claim.metadata.labels)
         or (claim.node_class is not None and (claim.node_class.group, claim.node_class.kind) == NODE_CLASS)
-        or bool(observed.nodes)
-        or claim.status.provider_id == provider_id(claim)
-        or (isinstance(observed.pool, Pool) and observed.pool.is_of(claim))
+        or ANNOTATION_PROVISIONER in claim.metadata.annotations
     )
 
 
@@ -102,6 +100,11 @@ def _left_behind(pool: Pool | AzureError | None) -> Plan:
     if isinstance(pool, Pool) and pool.claim is not None:
         return Plan(aks.discard(pool, "its claim is gone"), requeue_after=aks.POLL, settled=False)
     return Plan(settled=not isinstance(pool, AzureError))
+
+
+def _had_types(observed: Observed) -> tuple[str, ...]:
+    """What its nodes are: of a claim with several instance types, one that was to be had."""
+    return tuple((node["metadata"].get("labels") or {}).get(INSTANCE_TYPE, "") for node in observed.nodes)
 
 
 def _sku(instance_types: Sequence[str], catalogue: Catalogue) -> Sku | None:

@@ -19,6 +19,9 @@ GPU = "nvidia.com/gpu"
 CLAIM_KINDS = (MACHINE, NODE_CLAIM)
 #: Group and kind of the node class of KAITO's own NodeClaims.
 NODE_CLASS = ("kaito.sh", "KaitoNodeClass")
+#: On every claim that the provisioner has taken on, with its name: also where it loses its labels since, what was done
+#: for it has to be undone.
+ANNOTATION_PROVISIONER = "kaito.sh/provisioner"
 #: On every node of ours: the claim that has it.
 LABEL_CLAIM = "kaito.sh/claim"
 

@@ -10,13 +10,14 @@ import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlencode, urlsplit
 
 from pydantic_core import from_json
 
-from kaito.api.resources import Kind, Object
+from kaito.api.resources import NAMESPACE, Kind, Object
 from kaito.runtime.plan import WriteError
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
@@ -134,6 +135,13 @@ class Kube:
     def server(self) -> str:
         """The API server's URL, which is also the ``source`` of the events about its objects."""
         return str(self._api.configuration.host)
+
+    @cached_property
+    def cluster(self) -> str:
+        """What tells this Kubernetes cluster from all others: the uid of its Namespace kube-system."""
+        found = self._call("GET", NAMESPACE.path(None, "kube-system"))
+        assert found is not None
+        return str(found["metadata"]["uid"])
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """The live object, or None where there is none (or no such kind yet)."""

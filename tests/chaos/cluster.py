@@ -1,4 +1,4 @@
-"""An API server of claims and Nodes, in memory: what the provisioner asks of one, and no more."""
+"""An API server of claims and Nodes, in memory: what the provisioner asks of one and may, and no more."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from kaito.api.conditions import rfc3339
-from kaito.api.resources import Kind, Object
-from kaito.runtime.kube import Conflict, ObjectList
+from kaito.api.resources import NAMESPACE, Kind, Object
+from kaito.runtime.kube import Conflict, KubeError, ObjectList
 from kaito.runtime.plan import Apply, Delete, Effect, Mark, Tell
+from tests.chaos.rbac import may
 
 
 class Cluster:
@@ -21,13 +22,28 @@ class Cluster:
         self._objects: dict[tuple[Kind, str], Object] = {}
         self._ids = itertools.count(1)
 
+    @property
+    def cluster(self) -> str:
+        _allow("get", NAMESPACE)
+        return "this-cluster"
+
     def get(self, kind: Kind, name: str) -> Object | None:
-        return self._objects.get((kind, name))
+        _allow("get", kind)
+        return self.find(kind, name)
 
     def list(self, kind: Kind, *, labels: Mapping[str, str] | None = None) -> ObjectList:
         return ObjectList(tuple(it for it in self.list_installed(kind) if _has(it, labels or {})), "0")
 
     def list_installed(self, kind: Kind) -> tuple[Object, ...]:
+        _allow("list", kind)
+        return self.all(kind)
+
+    def find(self, kind: Kind, name: str) -> Object | None:
+        """As an administrator sees it."""
+        return self._objects.get((kind, name))
+
+    def all(self, kind: Kind) -> tuple[Object, ...]:
+        """As an administrator sees them."""
         return tuple(obj for (found, _), obj in self._objects.items() if found == kind)
 
     def create(self, obj: Object) -> None:
@@ -43,7 +59,7 @@ class Cluster:
             del self._objects[_key(obj)]
 
     def delete(self, kind: Kind, name: str) -> None:
-        if (obj := self.get(kind, name)) is not None:
+        if (obj := self.find(kind, name)) is not None:
             self.change(obj, deletionTimestamp=rfc3339(self._now()))
 
     def lose(self, kind: Kind, name: str) -> None:
@@ -54,8 +70,9 @@ class Cluster:
         """As kaito.runtime.apply does it."""
         match effect:
             case Tell():
-                pass
+                _allow("create", EVENT)
             case Mark():
+                _allow("patch", Kind.of(effect.object))
                 found = self._objects.get(_key(effect.object))
                 if found is None:
                     if set(effect.finalizers) <= set(effect.object["metadata"]["finalizers"]):
@@ -63,15 +80,19 @@ class Cluster:
                     raise Conflict(409, "Conflict", "it is gone")
                 if found["metadata"]["resourceVersion"] != effect.object["metadata"]["resourceVersion"]:
                     raise Conflict(409, "Conflict", "it has changed")
-                self.change(found, finalizers=list(effect.finalizers))
+                annotations = {**(found["metadata"].get("annotations") or {}), **effect.annotations}
+                self.change(found, finalizers=list(effect.finalizers), annotations=annotations)
             case Delete():
-                found = self.get(effect.kind, effect.name)
+                _allow("delete", effect.kind)
+                found = self.find(effect.kind, effect.name)
                 if found is not None and found["metadata"]["uid"] != effect.uid:
                     raise Conflict(409, "Conflict", "it is another")
                 self.delete(effect.kind, effect.name)
             case Apply(subresource="status"):
+                _allow("patch", Kind.of(effect.object), "status")
                 self._put({**self._same(effect), "status": effect.object["status"]})
             case Apply():
+                _allow("patch", Kind.of(effect.object))
                 found = self._same(effect)["metadata"]
                 applied = effect.object["metadata"]
                 merged = {name: {**(found.get(name) or {}), **(applied.get(name) or {})} for name in _MAPS}
@@ -91,6 +112,12 @@ class Cluster:
         self._objects[_key(obj)] = {**obj, "metadata": {**obj["metadata"], **meta, **version}}
 
 
+def _allow(verb: str, kind: Kind, subresource: str = "") -> None:
+    if not may(verb, kind, subresource):
+        raise KubeError(403, "Forbidden", f"the provisioner may not {verb} {kind.plural} {subresource}")
+
+
+EVENT = Kind("v1", "Event")
 _MAPS = ("labels", "annotations")
 
 

@@ -7,14 +7,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from functions.provisioner.aks.effects import AbortPool, DeletePool
 from functions.provisioner.aks.failure import AzureError
-from functions.provisioner.aks.pool import TAG_UID, pool_name
+from functions.provisioner.aks.health import LABEL_INITIALIZED
+from functions.provisioner.aks.pool import LABEL_POOL, TAG_CLAIM, TAG_CLUSTER, TAG_KIND, TAG_UID, Pool, pool_name
 from functions.provisioner.observed import Observed
-from kaito.api.claims import CLAIM_KINDS
+from kaito.api.claims import CLAIM_KINDS, Claim
+from kaito.api.nodes import is_ready
+from kaito.api.resources import NODE
 from kaito.embedded.arm.emulator import NO_FAULT, Fault
-from kaito.embedded.arm.faults import seeded
+from kaito.embedded.arm.faults import OUTCOMES, seeded
 from kaito.runtime.keys import Key
-from kaito.runtime.plan import Plan
+from kaito.runtime.plan import Delete, Plan
 from tests.chaos.world import World
 
 STEPS: Final = 30
@@ -29,8 +33,12 @@ EVENTS: Final = {
     "namesake": 2,
     "kubelets": 1,
     "controller": 1,
+    "plugin": 1,
     "sick": 2,
+    "lost": 1,
     "taken": 1,
+    "upgraded": 1,
+    "unlabelled": 1,
 }
 TYPES: Final = ("Standard_NC12s_v3", "Standard_NC24s_v3", "Standard_NC48ads_A100_v4")
 
@@ -64,36 +72,49 @@ class _Run:
         # A name that AKS would not take, and one more that it would.
         others = [Key(kind, "", name) for name in ("gpu-pool-x7k2p", "ws112233445")]
         self._keys = [self._world.key, *others[: self._dice.randint(0, 2)]]
+        if self._dice.random() < 0.2:  # a claim of the same name and the other kind, which only one of them can have
+            self._keys.append(_namesake(self._world.key))
         for key in self._keys[1:]:
             self._world.create(key)
-        self._foreign = self._world.key if self._dice.random() < 0.1 else None
-        if self._foreign:
-            self._world.arm.put_foreign(self._world.pool)
+        self._foreign = self._someone_elses()
         self._old: list[tuple[Key, Observed]] = []
 
     def run(self) -> Found:
         world, found = self._world, self._found
-        theirs = world.arm.pools().get(world.pool)
+        theirs = self._foreign and world.arm.pools()[self._foreign]
         for _ in range(self._dice.randint(5, STEPS) * len(self._keys)):
             self._step()
             self._doubled()
-        self._calm = world.kubelet = world.controller = True
+        self._calm = world.kubelet = world.controller = world.plugin = True
+        world.register_anew()
         world.report("True")
         found.history.append(f"{world.seconds:.0f} calm")
-        world.arm.end_operations()
+        world.arm.end_deletions()
         self._until_done()
-        if self._foreign:
-            found.see("foreign", holds=world.arm.pools().get(world.pool) == theirs, details=world.arm.pools())
         for key in self._keys:
             if world.find(key) is not None:
                 found.see("unsettled", holds=self._is_told(key), details=(key, world.says(key)))
             world.delete(key)
         self._until_done()
         found.see("unsettled", holds=not any(map(world.find, self._keys)), details=list(map(world.says, self._keys)))
-        left = [name for name, pool in world.arm.pools().items() if pool.get("tags")]
-        nodes = [node["metadata"]["name"] for key in self._keys for node in world.nodes(key)]
+        pools = dict(world.arm.pools())
+        if self._foreign:
+            found.see("foreign", holds=pools.pop(self._foreign, None) == theirs, details=self._foreign)
+        left = [name for name, pool in pools.items() if pool.get("tags")]
+        own = (node for node in world.nodes() if node["metadata"]["labels"][LABEL_POOL] != self._foreign)
+        nodes = [node["metadata"]["name"] for node in own]
         found.see("leaked", holds=not left and not nodes, details=(left, nodes))
         return found
+
+    def _someone_elses(self) -> str | None:
+        """The name of a pool that is not ours: it has a claim's name, or says that it is of another cluster's KAITO."""
+        what = self._dice.random()
+        if what > 0.2:
+            return None
+        name = self._world.pool if what < 0.15 else "ws998877665"
+        tags = {TAG_CLUSTER: "another-cluster", TAG_CLAIM: name, TAG_KIND: self._world.key.kind.kind, TAG_UID: "u-1"}
+        self._world.arm.put_foreign(name, **({"tags": tags} if what > 0.1 else {}))
+        return name
 
     def _fault(self, method: str, name: str) -> Fault:
         chosen = NO_FAULT if self._calm else self._wrong(method, name)
@@ -125,8 +146,7 @@ class _Run:
                 world.create(key)
                 self._say(f"{key.name} created anew")
             case "namesake":  # an event of a Node does not say of which kind its claim is
-                (other,) = (kind for kind in CLAIM_KINDS if kind != key.kind)
-                plan = world.turn(key=Key(other, "", key.name))
+                plan = world.turn(key=_namesake(key))
                 self._say(f"{key.name} of the other kind: {[str(effect) for effect in plan.effects]}")
             case "kubelets":
                 world.kubelet = not world.kubelet
@@ -140,7 +160,21 @@ class _Run:
                 if names:
                     world.report(status, names)
                 self._say(f"{names} report {status}")
-            case "taken" if key != self._foreign:
+            case "plugin":
+                world.plugin = not world.plugin
+                self._say(f"nodes {'offer their GPUs' if world.plugin else 'have no plugin'}")
+            case "lost":
+                names = [node["metadata"]["name"] for node in world.nodes(key)]
+                for name in names:
+                    world.cluster.lose(NODE, name)
+                self._say(f"{names} are deleted by hand")
+            case "upgraded" if pool_name(key) != self._foreign:
+                world.arm.upgrade(pool_name(key), dice.choice((None, *OUTCOMES)))
+                self._say(f"{key.name}: its pool is upgraded")
+            case "unlabelled" if (claim := world.find(key)) and claim["metadata"]["finalizers"]:
+                world.cluster.change(claim, labels={})
+                self._say(f"{key.name} has lost its labels")
+            case "taken" if pool_name(key) != self._foreign:
                 world.arm.take_away(pool_name(key))
                 self._say(f"{key.name}: its pool is deleted by hand")
         world.seconds += dice.choice((0, 1, 5, 10, 60, 130, 700, 2000))
@@ -149,22 +183,27 @@ class _Run:
         """A reconcile of what is, after which what is said must be so, and nothing be left of what is gone."""
         world, found = self._world, self._found
         before, seen = world.find(key), world.observe(key)
+        machines = {node["metadata"]["name"] for node in world.arm.nodes()}
         plan = world.turn(seen=seen, key=key)
         self._say(f"{key.name} turn: {[str(effect) for effect in plan.effects]}")
         if isinstance(seen.pool, AzureError):
             return plan
+        felling = any(isinstance(effect, DeletePool | AbortPool) for effect in plan.effects)
+        found.see("felled", holds=not felling or not _works(seen), details=(plan.effects, seen.nodes))
+        removed = {effect.name for effect in plan.effects if isinstance(effect, Delete) and effect.kind == NODE}
+        found.see("felled", holds=removed.isdisjoint(machines), details=removed)
         pools, after = world.arm.pools(), world.find(key)
         if before and after is None:
             uid = before["metadata"]["uid"]
-            left = [name for name, pool in pools.items() if (pool.get("tags") or {}).get(TAG_UID) == uid]
+            ours = ((name, pool) for name, pool in pools.items() if name != self._foreign)
+            left = [name for name, pool in ours if (pool.get("tags") or {}).get(TAG_UID) == uid]
             found.see("leaked", holds=not left, details=left)
         if after is None or after["metadata"].get("deletionTimestamp"):
             return plan
         pool = pools.get(pool_name(key)) or {}
         of_it = (pool.get("tags") or {}).get(TAG_UID) == after["metadata"]["uid"]
-        launched = of_it and pool["provisioningState"] == "Succeeded"
-        machines = {node["metadata"]["name"] for node in world.arm.nodes()}
-        joined = any(node["metadata"]["name"] in machines for node in world.nodes(key))
+        joined = of_it and any(node["metadata"]["name"] in machines for node in world.nodes(key))
+        launched = of_it and (pool["provisioningState"] == "Succeeded" or joined)
         for condition in (after.get("status") or {}).get("conditions") or []:
             true = launched if condition["type"].endswith("Launched") else joined
             found.see("lies", holds=condition["status"] != "True" or true, details=(condition, pool))
@@ -178,7 +217,7 @@ class _Run:
 
     def _until_done(self) -> None:
         """Turns until all is done."""
-        for _ in range(400):
+        for _ in range(800):
             plans = {key: self._turn(key) for key in self._keys}
             busy = [plan for key, plan in plans.items() if plan.effects or not (plan.settled or self._is_told(key))]
             if not busy:
@@ -197,8 +236,24 @@ class _Run:
             case ("False", "MultipleNodesFound", _):
                 return len(self._world.nodes(key)) > 1
             case ("False", "NameTaken", _):
-                return key == self._foreign
+                theirs = (self._world.arm.pools().get(pool_name(key)) or {}).get("tags") or {}
+                return pool_name(key) == self._foreign or theirs.get(TAG_KIND) == _namesake(key).kind.kind
         return False
 
     def _say(self, what: str) -> None:
         self._found.history.append(f"{self._world.seconds:.0f} {what}")
+
+
+def _namesake(key: Key) -> Key:
+    """The claim of that name and the other kind."""
+    (other,) = (kind for kind in CLAIM_KINDS if kind != key.kind)
+    return Key(other, "", key.name)
+
+
+def _works(seen: Observed) -> bool:
+    """Is there a claim that is to stay, with a node that can be used?"""
+    if seen.claim is None or not isinstance(seen.pool, Pool):
+        return False
+    claim = Claim.of(seen.claim)
+    usable = [node for node in seen.nodes if is_ready(node) and LABEL_INITIALIZED in node["metadata"]["labels"]]
+    return not claim.deleting and seen.pool.is_of(claim) and bool(usable)

@@ -13,13 +13,14 @@ from typing import cast
 import presets
 from functions.provisioner.aks.client import Pools
 from functions.provisioner.aks.failure import AzureError
-from functions.provisioner.aks.pool import pool_name
+from functions.provisioner.aks.pool import LABEL_POOL, pool_name
 from functions.provisioner.observe import observe
 from functions.provisioner.observed import Observed
 from functions.provisioner.reconcile import reconcile, refused
 from functions.provisioner.settings import ManagedCluster, Settings
-from kaito.api.claims import GPU, INSTANCE_TYPE, LABEL_CLAIM, NodeRequest, render_claim
+from kaito.api.claims import GPU, INSTANCE_TYPE, NodeRequest, render_claim
 from kaito.api.conditions import rfc3339
+from kaito.api.nodes import is_ready
 from kaito.api.resources import MACHINE, NODE, Kind, Object
 from kaito.embedded.arm.emulator import NO_FAULT, Arm, Faults
 from kaito.embedded.arm.transport import Token, transport
@@ -37,7 +38,8 @@ LABELS = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "default"}
 class World:
     """``key`` is its first claim, of the instance types ``types``; methods are about that one where none is named.
 
-    ``kubelet``: do machines register their Nodes? ``controller``: do Nodes go with their machines?
+    ``kubelet``: do machines register their Nodes? ``plugin``: do these offer their GPUs? ``controller``: do Nodes go
+    with their machines?
     """
 
     def __init__(
@@ -51,10 +53,10 @@ class World:
     ) -> None:
         self.seconds = 0.0
         self.arm = Arm("s-1", "rg", "cluster", lambda: self.seconds, faults=faults, exclusive=exclusive)
-        self.pools = Pools.of(cluster, credential=Token(), transport=transport(self.arm))
+        self.pools = Pools.of(cluster, clock=lambda: self.seconds, credential=Token(), transport=transport(self.arm))
         self.cluster = Cluster(lambda: self.now)
         self.settings = Settings(azure=cluster)
-        self.kubelet = self.controller = True
+        self.kubelet = self.controller = self.plugin = True
         self.reasons: list[str] = []  # of the first claim's first stage, as they came
         self.types = types or ("Standard_NC12s_v3",)
         self.key = Key(kind, "", name)
@@ -75,7 +77,7 @@ class World:
         return pool_name(self.key)
 
     def find(self, key: Key) -> Object | None:
-        return self.cluster.get(key.kind, key.name)
+        return self.cluster.find(key.kind, key.name)
 
     def create(self, key: Key | None = None, owner: Object | None = None) -> None:
         """A new claim; of an old name, too."""
@@ -101,16 +103,21 @@ class World:
         machines = {node["metadata"]["name"]: node for node in self.arm.nodes()}
         for name, node in machines.items():
             machine = (name, self.arm.pools()[node["metadata"]["labels"]["agentpool"]]["eTag"])
-            if self.kubelet and machine not in self._booted and self.cluster.get(NODE, name) is None:
+            if self.kubelet and machine not in self._booted and self.cluster.find(NODE, name) is None:
                 self.cluster.create({**node, "status": self._status(node, "True")})
                 self._booted.add(machine)
         for node in self.nodes():
-            if self.controller and node["metadata"]["name"] not in machines:
+            if node["metadata"]["name"] in machines:
+                continue
+            if self.controller:
                 self.delete(Key(NODE, "", node["metadata"]["name"]))
+            elif is_ready(node):  # as the cluster has it of a kubelet that is silent
+                self.cluster.change({**node, "status": self._status(node, "Unknown")})
 
     def nodes(self, of: Key | None = None) -> tuple[Object, ...]:
-        """All Nodes, or those that say they are of that claim."""
-        return self.cluster.list(NODE, labels={LABEL_CLAIM: of.name} if of else {}).items
+        """All Nodes, or those of that claim's pool."""
+        every = self.cluster.all(NODE)
+        return tuple(it for it in every if not of or it["metadata"]["labels"].get(LABEL_POOL) == pool_name(of))
 
     def report(self, status: str, names: Collection[str] = ()) -> None:
         """Kubelets of these Nodes, or all, report that of Ready: True, False, or Unknown where they are silent."""
@@ -118,10 +125,14 @@ class World:
             if not names or node["metadata"]["name"] in names:
                 self.cluster.change({**node, "status": self._status(node, status)})
 
+    def register_anew(self) -> None:
+        """All kubelets start again."""
+        self._booted.clear()
+
     def _status(self, node: Object, ready: str) -> Object:
         """With the GPUs that the plugin has found by then."""
         sku = CATALOGUE.sku(node["metadata"]["labels"][INSTANCE_TYPE])
-        offered = {GPU: str(sku.gpus)} if sku else {}
+        offered = {GPU: str(sku.gpus)} if sku and self.plugin else {}
         condition = {"type": "Ready", "status": ready, "lastTransitionTime": rfc3339(self.now)}
         return {"conditions": [condition], "allocatable": offered, "capacity": offered}
 
@@ -135,7 +146,7 @@ class World:
                 try:
                     self._run(effect)
                 except AzureError as error:
-                    plan = refused(observed, Refused(effect, error), CATALOGUE, self.now)
+                    plan = refused(observed, Refused(effect, error), CATALOGUE, self.settings, self.now)
                     for instead in plan.effects:
                         self._run(instead)
                     break

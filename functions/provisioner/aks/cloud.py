@@ -1,42 +1,45 @@
-"""The cloud AKS as a claim sees it: its agent pool, attempt after attempt. Pure.
+"""The cloud AKS as a claim sees it: its agent pool. Pure.
 
-Level-triggered: what a pool is decides the one next thing to do with it, and nothing waits for an operation to end. An
-attempt is an instance type of those that the claim names, in their order and then from the first again, with a pause
-between rounds. A pool that failed is deleted once the claim says why.
+Level-triggered: what a pool is decides the one next thing to do with it, and nothing waits for an operation to end. A
+pool that failed is deleted once the claim says why; one whose node works is not, whatever else is said of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from functions.provisioner.aks import attempts
 from functions.provisioner.aks.effects import AbortPool, CreatePool, DeletePool
 from functions.provisioner.aks.failure import AzureError, Cause, Failure, classify
-from functions.provisioner.aks.health import unhealthy
-from functions.provisioner.aks.pool import Pool, pool_name, render
+from functions.provisioner.aks.health import HELD_BACK, LABEL_INITIALIZED, Wait, held_back, unequipped, unhealthy
+from functions.provisioner.aks.pool import Pool, claim_label, pool_name, render
+from functions.provisioner.initialization import initialized
 from functions.provisioner.launch import Launch, Release, stage
 from functions.provisioner.observed import Observed
+from functions.provisioner.registration import registered
 from functions.provisioner.settings import Settings
 from kaito.api.claims import Claim
-from kaito.api.conditions import parse_time, rfc3339
+from kaito.api.conditions import parse_time
 from kaito.api.meta import Condition
+from kaito.api.nodes import is_ready
 from kaito.api.resources import NODE, Object
 from kaito.runtime.keys import Key
 from kaito.runtime.plan import Apply, Delete, Effect
 from presets import Sku
 
-#: Of a claim: the attempt that comes next, and the time before which it does not.
-ANNOTATION_ATTEMPT: Final = "kaito.sh/launch-attempt"
-ANNOTATION_AFTER: Final = "kaito.sh/launch-after"
 #: Seconds until looking again at what Azure is busy with: nothing tells when it is done.
 POLL: Final = 10.0
-#: Characters of a condition's message, at most.
-MESSAGE: Final = 800
+#: Seconds until what is told now can be read: it is held back for a moment, to be told with what follows.
+SOON: Final = 2.0
 _NO_TYPE = Failure(Cause.REFUSED, "InstanceTypeUnknown", "the claim names no instance type (operator In)")
+_TIMEOUT: Final = "LaunchTimeout"
+_GOING: Final = "Terminating"
 
 
-def launch(claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: datetime) -> Launch:  # noqa: ARG001
+def launch(claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: datetime) -> Launch:
     """The next step towards the claim's node."""
     pool = observed.pool
     match pool:
@@ -47,45 +50,69 @@ def launch(claim: Claim, sku: Sku, observed: Observed, settings: Settings, now: 
         case Pool() if not pool.is_of(claim):
             return _occupied(claim, pool)
         case Pool(state="Deleting"):
-            return _launch(observed, _still(claim, f"agent pool {pool.name} is going"), requeue_after=POLL)
+            return _launch(claim, observed, _still(claim, f"agent pool {pool.name} is going"), requeue_after=POLL)
+        case Pool(state="Succeeded"):
+            return _made(claim, sku, observed, pool, settings, now)
+        case Pool() if _has_worked(claim, observed, pool):  # the cluster is upgraded, say, or could not be
+            return _made(claim, sku, observed, pool, settings, now)
         case Pool(failed=True):
-            error = pool.error or AzureError(200, pool.state, f"agent pool {pool.name} is {pool.state}")
-            return _again(claim, observed, pool, classify(error), now)
-        case Pool(state="Creating"):
-            return _creating(claim, observed, pool, settings, now)
+            return _again(claim, observed, pool, _why(claim, pool), now)
         case Pool():
-            return _made(claim, observed, pool, settings, now)
+            return _under_way(claim, observed, pool, settings, now)
 
 
-def release(claim: Claim, observed: Observed) -> Release:
+def release(claim: Claim, observed: Observed, settings: Settings, now: datetime) -> Release:
     """Nothing is left when Azure says that there is no such pool, and no Node stands for it any more; a pool of
     somebody else's is none of the claim's."""
     pool = observed.pool
     match pool:
         case AzureError():
             failure = classify(pool)
-            return Release((), done=False, condition=_condition(claim, failure), requeue_after=failure.pause(0))
+            seen = _going(claim, f"its agent pool cannot be seen: {failure.message}")
+            condition = seen if failure.cause.passes else attempts.condition(claim, failure)
+            return Release((), done=False, condition=condition, requeue_after=failure.pause(0))
         case Pool() if pool.is_of(claim):
-            return Release(discard(pool, f"its claim {claim.metadata.name} goes"), done=False, requeue_after=POLL)
-        case _:
-            return Release(_forget(observed), done=True)
+            why = f"its claim {claim.metadata.name} goes"
+            told = _leaving(claim, pool, settings, now)
+            return Release(discard(pool, why), done=False, condition=told, requeue_after=POLL)
+        case None if (node := _working(observed)) and not _was_going(claim):
+            return Release((), done=False, condition=_astray(claim, node), requeue_after=POLL)
+        case None:
+            return Release(_forget(observed.nodes), done=True)
+        case Pool():
+            return Release((), done=True)
 
 
-def refused(claim: Claim, observed: Observed, error: AzureError, now: datetime) -> Launch:
-    """What Azure said to a write: it counts as an attempt where it is about what was asked for."""
-    failure, attempt = classify(error), _attempt(claim, observed)
+def refused(
+    claim: Claim, planned: Launch, observed: Observed, effect: Effect, error: AzureError, now: datetime
+) -> Launch:
+    """What Azure said to a write of what was planned: it counts as an attempt where a pool was asked for, and the
+    answer is about that."""
+    failure = classify(error)
+    if not isinstance(effect, CreatePool):
+        told = attempts.but(planned.condition, failure)
+        return replace(planned, condition=told, effects=(), requeue_after=failure.pause(0))
+    attempt = attempts.upcoming(claim, None)
     if not failure.cause.is_the_pools:
         pause = failure.pause(0)
-        noted = _note(observed, attempt, now, pause)
-        return _launch(observed, _condition(claim, failure), (noted,), requeue_after=pause)
-    condition, pause = _failed(claim, failure, attempt)
-    next_step = _given_up(claim, failure, attempt) or (_note(observed, attempt + 1, now, pause),)
-    return _launch(observed, condition, next_step, requeue_after=pause)
+        record = attempts.note(observed, attempt, now, pause)
+        return _launch(claim, observed, attempts.condition(claim, failure), (record,), requeue_after=pause)
+    condition, pause = attempts.failed(claim, failure, attempt)
+    record = attempts.note(observed, attempts.following(claim, failure, attempt), now, pause)
+    effects = attempts.given_up(claim, failure, attempt) or (record,)
+    return _launch(claim, observed, condition, effects, requeue_after=pause)
+
+
+def kept(claim: Claim, planned: Release, error: AzureError) -> Release:
+    """Azure refused a write of that release: it says so, and is tried again."""
+    failure = classify(error)
+    told = attempts.but(planned.condition or _going(claim, "its agent pool is to go"), failure)
+    return Release((), done=False, condition=told, requeue_after=failure.pause(0))
 
 
 def discard(pool: Pool, why: str) -> tuple[Effect, ...]:
-    """The next step towards there being no such pool; none while it is going."""
-    if pool.state == "Deleting":
+    """The next step towards there being no such pool; none while Azure is at it."""
+    if pool.state in ("Deleting", "Canceling"):
         return ()
     if pool.state == "Creating":
         return (AbortPool(pool.name, why),)
@@ -95,161 +122,227 @@ def discard(pool: Pool, why: str) -> tuple[Effect, ...]:
 def _unseen(claim: Claim, observed: Observed, failure: Failure) -> Launch:
     """What was there may well be still: a node that works does not stop for what Azure does not say."""
     before = claim.conditions.get(claim.stages[0])
-    condition = before if before and before.status == "True" else _condition(claim, failure)
-    return _launch(observed, condition, requeue_after=failure.pause(0))
+    condition = before if before and before.status == "True" else attempts.condition(claim, failure)
+    return _launch(claim, observed, condition, requeue_after=failure.pause(0))
 
 
 def _start(claim: Claim, observed: Observed, now: datetime) -> Launch:
-    gone = _forget(observed)
-    after = claim.metadata.annotations.get(ANNOTATION_AFTER)
-    left = (parse_time(after) - now).total_seconds() if after else 0.0
+    if node := _working(observed):
+        return _launch(claim, observed, _astray(claim, node), requeue_after=POLL)
+    gone = _forget(observed.nodes)
+    left, after = attempts.pending(claim, now)
     if left > 0:
         told = _still(claim, f"its agent pool is to be created, after {after}")
-        return _launch(observed, told, gone, requeue_after=left)
+        return _launch(claim, observed, told, gone, requeue_after=left)
     types = claim.instance_types
     if not types:
-        return _launch(observed, _condition(claim, _NO_TYPE), gone)
-    attempt = _attempt(claim, observed)
+        return _launch(claim, observed, attempts.condition(claim, _NO_TYPE), gone)
+    attempt = attempts.upcoming(claim, None)
     vm_size = types[attempt % len(types)]
     try:
-        body = render(claim, vm_size, attempt, now)
+        body = render(claim, observed.cluster, vm_size, attempt, now)
     except ValueError as error:
-        return _launch(observed, _condition(claim, Failure(Cause.REFUSED, "DiskUnknown", str(error))), gone)
+        unknown = Failure(Cause.REFUSED, "DiskUnknown", str(error))
+        return _launch(claim, observed, attempts.condition(claim, unknown), gone)
     why = f"attempt {attempt + 1}: {vm_size}"
     name = pool_name(Key(claim.kind, "", claim.metadata.name))
     condition = stage(claim, 0, "Unknown", "Launching", f"agent pool {name} asked for, {why}")
-    return _launch(observed, condition, (*gone, CreatePool(name, body, why)), requeue_after=POLL)
+    return _launch(claim, observed, condition, (*gone, CreatePool(name, body, why)), requeue_after=POLL)
 
 
-def _forget(observed: Observed) -> tuple[Effect, ...]:
+def _working(observed: Observed) -> Object | None:
+    """A node whose kubelet reports. Is its pool not there? Then we ask of the wrong cluster, or its machine has gone
+    just now, and it will be said to be not Ready in a minute."""
+    return next((node for node in observed.nodes if is_ready(node)), None)
+
+
+def _astray(claim: Claim, node: Object) -> Condition:
+    name = pool_name(Key(claim.kind, "", claim.metadata.name))
+    said = f"node {node['metadata']['name']} works, and Azure says that there is no agent pool {name}"
+    return stage(claim, 0, "Unknown", "AgentPoolNotFound", f"{said}: is AZURE_CLUSTER_NAME this cluster's?")
+
+
+def _forget(nodes: Sequence[Object]) -> tuple[Effect, ...]:
     """The Nodes whose pool is gone: what removes them on AKS may be late, and they would pass for the next pool's."""
     why = "its agent pool is gone"
-    metas = (node["metadata"] for node in observed.nodes)
+    metas = (node["metadata"] for node in nodes)
     return tuple(Delete(NODE, it["name"], "", it["uid"], why) for it in metas if not it.get("deletionTimestamp"))
 
 
 def _occupied(claim: Claim, pool: Pool) -> Launch:
     """By an earlier claim's pool, which goes, or by somebody else's, which stays. Neither's node is the claim's."""
     if pool.claim is None or pool.claim.kind != claim.kind:
-        whose = "not KAITO's" if pool.claim is None else f"that of {pool.claim.kind.kind} {pool.claim.name}"
+        whose = "not this KAITO's" if pool.claim is None else f"that of {pool.claim.kind.kind} {pool.claim.name}"
         message = f"agent pool {pool.name} is {whose}: delete or rename it, or let the claim have another name"
         return Launch(stage(claim, 0, "False", "NameTaken", message), (), requeue_after=60)
     condition = stage(claim, 0, "Unknown", "AwaitingDeletion", f"agent pool {pool.name} of an earlier claim is going")
     return Launch(condition, (), discard(pool, "its claim is gone"), requeue_after=POLL)
 
 
-def _creating(claim: Claim, observed: Observed, pool: Pool, settings: Settings, now: datetime) -> Launch:
+def _has_worked(claim: Claim, observed: Observed, pool: Pool) -> bool:
+    """Has the pool a node that works, or had one?"""
+    return _working(observed) is not None or bool(_had(claim, pool))
+
+
+def _had(claim: Claim, pool: Pool) -> str:
+    """The name of the node that has registered of this pool, and may be lost since; empty where none has."""
+    joined = claim.conditions.get(claim.stages[1])
+    if joined is None or pool.created is None or parse_time(joined.last_transition_time) < pool.created:
+        return ""  # what the claim says is of an earlier pool
+    return claim.status.node_name
+
+
+def _why(claim: Claim, pool: Pool) -> Failure:
+    """Why a pool has failed: what was said when it was aborted, where that was done."""
+    before = claim.conditions.get(claim.stages[0])
+    if pool.state == "Canceled" and before is not None and before.reason == _TIMEOUT:
+        return Failure(Cause.REFUSED, _TIMEOUT, before.message)
+    return classify(pool.error or AzureError(200, pool.state, f"agent pool {pool.name} is {pool.state}"))
+
+
+def _under_way(claim: Claim, observed: Observed, pool: Pool, settings: Settings, now: datetime) -> Launch:
+    """Creating, or whatever else that will end."""
     waited = now - (pool.created or now)
-    if waited > timedelta(seconds=settings.launch_deadline):
-        message = f"agent pool {pool.name} is not there {_minutes(waited)} after it was asked for; it is aborted"
-        condition = stage(claim, 0, "Unknown", "LaunchTimeout", message)
-        return _launch(observed, condition, (AbortPool(pool.name, "it takes too long"),), requeue_after=POLL)
+    if pool.state == "Creating" and waited > timedelta(seconds=settings.launch_deadline):
+        within = _minutes(settings.launch_deadline)
+        condition = stage(claim, 0, "Unknown", _TIMEOUT, f"agent pool {pool.name} was not there within {within}")
+        return _launch(claim, observed, condition, (AbortPool(pool.name, "it takes too long"),), requeue_after=POLL)
+    if pool.state != "Creating":
+        return _launch(claim, observed, _still(claim, f"agent pool {pool.name} is {pool.state}"), requeue_after=POLL)
     message = f"agent pool {pool.name} is being created, attempt {pool.attempt + 1}: {pool.vm_size}"
-    return _launch(observed, stage(claim, 0, "Unknown", "Launching", message), requeue_after=POLL)
+    return _launch(claim, observed, stage(claim, 0, "Unknown", "Launching", message), requeue_after=POLL)
 
 
-def _made(claim: Claim, observed: Observed, pool: Pool, settings: Settings, now: datetime) -> Launch:
-    condition = stage(claim, 0, "True", "Launched", f"agent pool {pool.name} is there: {pool.vm_size}")
-    if nodes := _joined(observed):
-        health = unhealthy(nodes[0], observed.others, settings.repair_after, now)
-        if isinstance(health, Failure):
-            return _again(claim, observed, pool, health, now)
-        return _launch(observed, condition, _adopt(claim, nodes), requeue_after=health)
-    left = settings.registration_deadline - _unregistered(claim, now).total_seconds()
-    if left <= 0 or _annotated(claim) > pool.attempt:  # which is given up then
-        within = _minutes(timedelta(seconds=settings.registration_deadline))
-        message = f"no node of agent pool {pool.name} has joined within {within}"
-        return _again(claim, observed, pool, Failure(Cause.REFUSED, "RegistrationTimeout", message), now)
-    return _launch(observed, condition, requeue_after=left)
+def _made(claim: Claim, sku: Sku, observed: Observed, pool: Pool, settings: Settings, now: datetime) -> Launch:
+    nodes = _joined(observed)
+    doubt = _doubt(claim, sku, nodes, observed, pool, settings, now)
+    if isinstance(doubt, Failure):
+        return _again(claim, observed, pool, doubt, now)
+    besides = "" if pool.state == "Succeeded" else f", and {pool.state}" + (f" ({pool.error})" if pool.error else "")
+    if doubt is not None and doubt.why:
+        besides += f"; {doubt.why}"
+    said = f"agent pool {pool.name} is there: {pool.vm_size}{besides}"
+    if nodes or pool.state == "Succeeded":
+        condition = stage(claim, 0, "True", "Launched", said[: attempts.MESSAGE])
+    else:
+        condition = stage(claim, 0, "Unknown", f"AgentPool{pool.state}", said[: attempts.MESSAGE])
+    effects = _adopt(claim, sku, nodes) if len(nodes) == 1 else ()
+    if nodes and attempts.noted(claim) > pool.attempt:  # it was to be given up, and has come back
+        effects = (*effects, attempts.note(observed, pool.attempt, now, 0))
+    return _launch(claim, observed, condition, effects, requeue_after=doubt.seconds if doubt else None)
 
 
-def _unregistered(claim: Claim, now: datetime) -> timedelta:
-    """How long a pool that is there has had no node: since it is there, or since the node was lost."""
-    launched, registered = (claim.conditions.get(name) for name in claim.stages[:2])
-    if launched is None or registered is None or launched.status != "True" or registered.status == "True":
+def _doubt(
+    claim: Claim,
+    sku: Sku,
+    nodes: Sequence[Object],
+    observed: Observed,
+    pool: Pool,
+    settings: Settings,
+    now: datetime,
+) -> Failure | Wait | None:
+    """Why a pool that is there is given up; else until when it may come to that, None where all is well."""
+    if len(nodes) > 1:  # which is told, and left alone
+        return None
+    deadline = settings.registration_deadline
+    if nodes:
+        doubt = unhealthy(nodes[0], observed.others, observed.missing, settings.repair_after, now)
+        joined = claim.conditions.get(claim.stages[1])
+        since = parse_time(joined.last_transition_time) if joined and joined.status == "True" else now
+        return doubt or unequipped(nodes[0], sku.gpus, (now - since).total_seconds(), deadline)
+    lost = _had(claim, pool)
+    left = deadline - _alone(claim, now, since_lost=bool(lost)).total_seconds()
+    if left > 0 and attempts.noted(claim) <= pool.attempt:  # else it is being given up
+        return Wait(left)
+    if lost:
+        if held_back(observed.others, observed.missing):
+            return HELD_BACK
+        message = f"node {lost} of agent pool {pool.name} is gone, and has not come back within {_minutes(deadline)}"
+        return Failure(Cause.UNHEALTHY, "NodeLost", message)
+    said = f"no node of agent pool {pool.name} has joined within {_minutes(deadline)}"
+    return Failure(Cause.REFUSED, "RegistrationTimeout", f"{said}: is AZURE_CLUSTER_NAME this cluster's?")
+
+
+def _alone(claim: Claim, now: datetime, *, since_lost: bool) -> timedelta:
+    """How long a pool that is there has had no node: since that was lost, else since it is there."""
+    launched, joined = (claim.conditions.get(name) for name in claim.stages[:2])
+    if joined is None or joined.status == "True":
         return timedelta()
-    return now - max(parse_time(it.last_transition_time) for it in (launched, registered))
+    if since_lost:
+        return now - parse_time(joined.last_transition_time)
+    if launched is None or launched.status != "True":
+        return timedelta()
+    return now - max(parse_time(it.last_transition_time) for it in (launched, joined))
 
 
-def _adopt(claim: Claim, nodes: Sequence[Object]) -> tuple[Effect, ...]:
-    """The labels of its claim that its kubelet could not register with; what it says itself stays."""
-    has = nodes[0]["metadata"].get("labels") or {}
-    asked = {**claim.metadata.labels, "karpenter.sh/registered": "true"}
-    wanted = {name: value for name, value in asked.items() if has.get(name, value) == value}
-    if len(nodes) > 1 or wanted.items() <= has.items():
+def _adopt(claim: Claim, sku: Sku, nodes: Sequence[Object]) -> tuple[Effect, ...]:
+    """The labels of its claim that its kubelet could not register with, and those that Karpenter's nodes have; what it
+    says itself stays."""
+    meta = nodes[0]["metadata"]
+    has = meta.get("labels") or {}
+    usable = initialized(claim, sku, nodes, registered(claim, nodes)).status == "True"
+    karpenters = {"karpenter.sh/registered": "true", **({LABEL_INITIALIZED: "true"} if usable else {})}
+    asked = {**claim.metadata.labels, **claim_label(claim)}
+    wanted = {**{name: value for name, value in asked.items() if has.get(name, value) == value}, **karpenters}
+    if LABEL_INITIALIZED in has:
+        wanted[LABEL_INITIALIZED] = has[LABEL_INITIALIZED]
+    if wanted.items() <= has.items():
         return ()
-    name = nodes[0]["metadata"]["name"]
-    meta = {"name": name, "uid": nodes[0]["metadata"]["uid"], "labels": wanted}
-    return (Apply({"apiVersion": "v1", "kind": "Node", "metadata": meta}, f"it is {claim.metadata.name}'s"),)
+    applied = {"name": meta["name"], "uid": meta["uid"], "labels": wanted}
+    return (Apply({"apiVersion": "v1", "kind": "Node", "metadata": applied}, f"it is {claim.metadata.name}'s"),)
 
 
 def _again(claim: Claim, observed: Observed, pool: Pool, failure: Failure, now: datetime) -> Launch:
-    """The pool failed: that is put on record, then told, and then it goes."""
-    condition, pause = _failed(claim, failure, pool.attempt)
-    if _annotated(claim) <= pool.attempt:
-        # A machine that has failed since is no reason for another instance type.
-        further = len(claim.instance_types) if failure.cause is Cause.UNHEALTHY else 1
-        return _launch(observed, condition, (_note(observed, pool.attempt + further, now, pause),), requeue_after=0)
+    """The pool failed: that is put on record and told, and then it goes."""
+    condition, pause = attempts.failed(claim, failure, pool.attempt)
+    if attempts.noted(claim) <= pool.attempt:
+        record = attempts.note(observed, attempts.following(claim, failure, pool.attempt), now, pause)
+        return _launch(claim, observed, condition, (record,), requeue_after=SOON)
     before = claim.conditions.get(condition.type)
     if before is None or (before.status, before.reason) != (condition.status, condition.reason):
-        return _launch(observed, condition, requeue_after=0)
-    if given_up := _given_up(claim, failure, pool.attempt):
-        return _launch(observed, condition, given_up, requeue_after=POLL)
+        return _launch(claim, observed, condition, requeue_after=SOON)
     why = f"attempt {pool.attempt + 1} failed: {failure.reason}"
-    return _launch(observed, condition, discard(pool, why), requeue_after=POLL)
-
-
-def _given_up(claim: Claim, failure: Failure, attempt: int) -> tuple[Effect, ...]:
-    """A NodePool's claim goes where none of its instance types is to be had: the NodePool may choose others."""
-    owned = any(owner.kind == "NodePool" for owner in claim.metadata.owner_references)
-    if not owned or failure.cause is not Cause.CAPACITY or _types_left(claim, attempt):
-        return ()
-    why = "its NodePool may choose another instance type"
-    return (Delete(claim.kind, claim.metadata.name, "", claim.metadata.uid, why),)
-
-
-def _types_left(claim: Claim, attempt: int) -> bool:
-    """Are there instance types that this round of attempts has not tried?"""
-    return (attempt + 1) % max(1, len(claim.instance_types)) != 0
-
-
-def _failed(claim: Claim, failure: Failure, attempt: int) -> tuple[Condition, float]:
-    """What it means for the claim, and the seconds before the next attempt: none while there are instance types that
-    this round has not tried."""
-    types = claim.instance_types
-    if _types_left(claim, attempt) and failure.cause is not Cause.UNHEALTHY:
-        message = f"{types[attempt % len(types)]}: {failure.message}; {types[(attempt + 1) % len(types)]} comes next"
-        return stage(claim, 0, "Unknown", failure.reason, message[:MESSAGE]), 0
-    return _condition(claim, failure), failure.pause(attempt // max(1, len(types)))
-
-
-def _condition(claim: Claim, failure: Failure) -> Condition:
-    """False where a person has to act, or all that was asked for has been tried."""
-    message = failure.message
-    if failure.cause is Cause.CAPACITY:
-        message = f"all requested instance types were unavailable during launch: {message}"
-    return stage(claim, 0, "Unknown" if failure.cause.passes else "False", failure.reason, message[:MESSAGE])
+    effects = attempts.given_up(claim, failure, pool.attempt) or discard(pool, why)
+    return _launch(claim, observed, condition, effects, requeue_after=POLL)
 
 
 def _launch(
+    claim: Claim,
     observed: Observed,
     condition: Condition,
     effects: tuple[Effect, ...] = (),
     *,
     requeue_after: float | None = None,
 ) -> Launch:
-    nodes, facts = _joined(observed), {}
+    nodes, pool = _joined(observed), observed.pool
+    outlived = _forget([node for node in observed.nodes if isinstance(pool, Pool) and _is_earlier(node, pool)])
+    facts: Object = {}
     if nodes:
         capacity = (nodes[0].get("status") or {}).get("capacity") or {}
         facts = {"providerID": nodes[0]["spec"]["providerID"], "capacity": capacity}
-    return Launch(condition, nodes, effects, facts, requeue_after)
+    elif claim.status.node_name and (isinstance(pool, AzureError) or (pool and _had(claim, pool))):
+        # That it had one is what tells a node that is lost from one that has not come yet.
+        facts = {"providerID": claim.status.provider_id, "nodeName": claim.status.node_name}
+    if isinstance(pool, Pool) and pool.image:
+        facts["imageID"] = pool.image
+    return Launch(condition, nodes, (*outlived, *effects), facts, requeue_after)
 
 
 def _joined(observed: Observed) -> tuple[Object, ...]:
     """Its nodes that the cloud stands for: none where it says that their pool is gone."""
-    if observed.pool is None:
+    pool = observed.pool
+    if pool is None:
         return ()
-    return tuple(node for node in observed.nodes if (node.get("spec") or {}).get("providerID"))
+    theirs = [node for node in observed.nodes if (node.get("spec") or {}).get("providerID")]
+    return tuple(node for node in theirs if not (isinstance(pool, Pool) and _is_earlier(node, pool)))
+
+
+def _is_earlier(node: Object, pool: Pool) -> bool:
+    """Is it of an earlier pool of that name, and has outlived it?"""
+    since = node["metadata"].get("creationTimestamp")
+    if is_ready(node) or since is None or pool.created is None:
+        return False
+    return parse_time(since) < pool.created
 
 
 def _still(claim: Claim, otherwise: str) -> Condition:
@@ -260,26 +353,25 @@ def _still(claim: Claim, otherwise: str) -> Condition:
     return before
 
 
-def _annotated(claim: Claim) -> int:
-    found = claim.metadata.annotations.get(ANNOTATION_ATTEMPT, "")
-    return int(found) if found.isdecimal() else 0
+def _leaving(claim: Claim, pool: Pool, settings: Settings, now: datetime) -> Condition:
+    """That the pool goes, and where it takes too long, that a person should look."""
+    since = claim.metadata.deletion_timestamp
+    assert since is not None
+    if (now - parse_time(since)).total_seconds() <= settings.launch_deadline:
+        return _going(claim, f"agent pool {pool.name} is going, since {since}")
+    said = f"agent pool {pool.name} is {pool.state}, and not gone {_minutes(settings.launch_deadline)} after {since}"
+    return stage(claim, 0, "False", "TerminationTimeout", f"{said}: what does Azure's activity log say of it?")
 
 
-def _attempt(claim: Claim, observed: Observed) -> int:
-    """The one that comes next, or is under way."""
-    pool = observed.pool
-    return max(_annotated(claim), pool.attempt if isinstance(pool, Pool) and pool.is_of(claim) else 0)
+def _going(claim: Claim, message: str) -> Condition:
+    return stage(claim, 0, "Unknown", _GOING, message[: attempts.MESSAGE])
 
 
-def _note(observed: Observed, attempt: int, now: datetime, pause: float) -> Apply:
-    assert observed.claim is not None
-    meta = observed.claim["metadata"]
-    after = rfc3339(now + timedelta(seconds=pause))
-    annotations = {ANNOTATION_ATTEMPT: str(attempt), ANNOTATION_AFTER: after}
-    noted = {"name": meta["name"], "uid": meta["uid"], "annotations": annotations}
-    head = {"apiVersion": observed.claim["apiVersion"], "kind": observed.claim["kind"]}
-    return Apply({**head, "metadata": noted}, f"attempt {attempt + 1} not before {after}")
+def _was_going(claim: Claim) -> bool:
+    """Was its pool seen, and to go?"""
+    before = claim.conditions.get(claim.stages[0])
+    return before is not None and before.reason in (_GOING, "TerminationTimeout")
 
 
-def _minutes(duration: timedelta) -> str:
-    return f"{duration.total_seconds() / 60:.0f} minutes"
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes"

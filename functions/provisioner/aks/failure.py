@@ -35,7 +35,12 @@ class Cause(Enum):
     @property
     def is_the_pools(self) -> bool:
         """Is it an answer about what was asked for? Else it says nothing of it, and nothing was tried."""
-        return self in (Cause.CAPACITY, Cause.QUOTA, Cause.SKU, Cause.REFUSED)
+        return self.is_the_types or self is Cause.REFUSED
+
+    @property
+    def is_the_types(self) -> bool:
+        """Is it about the instance type, so that another one may be had?"""
+        return self in (Cause.CAPACITY, Cause.QUOTA, Cause.SKU)
 
     @property
     def passes(self) -> bool:
@@ -80,14 +85,17 @@ class Failure:
     def pause(self, rounds: int) -> float:
         """Seconds to leave it alone after so many failures of this kind of all instance types, from 0."""
         first, most = _PAUSES[self.cause]
-        return self.retry_after if self.retry_after is not None else min(most, first * 2 ** min(rounds, 16))
+        ours: float = min(most, first * 2.0 ** min(rounds, 16))
+        if self.retry_after is None:
+            return ours
+        return self.retry_after if self.cause.passes else max(ours, self.retry_after)
 
 
 #: By text, the first that fits.
 _TEXTS: Final = tuple(
     (re.compile("|".join(patterns), re.IGNORECASE), cause, reason)
     for cause, reason, *patterns in (
-        (Cause.QUOTA, "RegionalQuotaReached", r"total regional (spot )?(v?cpus?|cores?)"),
+        (Cause.QUOTA, "RegionalQuotaReached", r"regional (spot )?(v?cpus?|cores?)"),
         (Cause.QUOTA, "SpotQuotaReached", "lowprioritycores", "low priority cores", "spot.*quota"),
         (
             Cause.QUOTA,
@@ -120,15 +128,20 @@ _TEXTS: Final = tuple(
         ),
     )
 )
+#: What a person has to do where a code says so.
 _CONFIGURATION: Final = {
     "ResourceGroupNotFound": "set ARM_RESOURCE_GROUP to the cluster's resource group",
     "ParentResourceNotFound": "set AZURE_CLUSTER_NAME and ARM_RESOURCE_GROUP to this cluster's",
     "ResourceNotFound": "set AZURE_CLUSTER_NAME and ARM_RESOURCE_GROUP to this cluster's",
     "SubscriptionNotFound": "set ARM_SUBSCRIPTION_ID to the cluster's subscription",
     "InvalidSubscriptionId": "set ARM_SUBSCRIPTION_ID to the cluster's subscription",
+    "MissingSubscriptionRegistration": "register the resource provider that the message names with the subscription",
+    "RequestDisallowedByPolicy": "have the policy that the message names allow KAITO's agent pools",
+    "ScopeLocked": "remove the lock that the message names",
     "AuthorizationFailed": "give the function's identity the role Contributor on the managed cluster",
     "LinkedAuthorizationFailed": "give the function's identity the role Contributor on what the message names",
 }
+_POLICY: Final = "RequestDisallowedByPolicy"
 
 
 def is_absent(error: AzureError) -> bool:
@@ -142,7 +155,8 @@ def classify(error: AzureError) -> Failure:
     # Of a pool in a cluster or group that is not there: not a word about the pool.
     if error.status in (401, 403) or error.code in _CONFIGURATION:
         todo = _CONFIGURATION.get(error.code, "check the function's credentials")
-        reason = "AzureUnauthorized" if error.status in (401, 403) else "AzureConfiguration"
+        unauthorized = error.status in (401, 403) and error.code != _POLICY
+        reason = "AzureUnauthorized" if unauthorized else "AzureConfiguration"
         return Failure(Cause.CONFIGURATION, reason, f"{todo} ({said})", error.retry_after)
     for text, cause, reason in _TEXTS:
         if text.search(said):

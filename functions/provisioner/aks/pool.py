@@ -1,8 +1,8 @@
 """An AKS agent pool: as it is asked for, and as it is. Pure.
 
-Its tags name the claim that it is for, by uid, and which attempt it is. So whoever looks knows whose it is and what was
-tried: state that a crash between two writes cannot tear from the pool that it is about. A pool without such tags is
-somebody else's, and is never touched. All pools of a managed cluster are of one Kubernetes cluster, so a uid is enough.
+Its tags name the Kubernetes cluster and the claim that it is for, by uid, and which attempt it is. So whoever looks
+knows whose it is and what was tried: state that a crash between two writes cannot tear from the pool that it is about.
+A pool without such tags is somebody else's, and so is one of another cluster's KAITO: these are never touched.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ from kaito.runtime.plan import quantity
 #: Of AKS: lower case letters and digits, a letter first.
 _NAME: Final = re.compile(r"[a-z][a-z0-9]{0,11}")
 #: A tag's name may not have a slash.
+TAG_CLUSTER: Final = "kaito.sh_cluster"
 TAG_CLAIM, TAG_KIND, TAG_UID = "kaito.sh_claim", "kaito.sh_claim-kind", "kaito.sh_claim-uid"
 TAG_ATTEMPT, TAG_CREATED = "kaito.sh_attempt", "kaito.sh_created"
 #: Of a claim.
 ANNOTATION_IMAGE_FAMILY: Final = "kaito.sh/node-image-family"
+#: Of a node: the name of its pool, set by AKS.
+LABEL_POOL: Final = "kubernetes.azure.com/agentpool"
+#: Characters of a label's value, at most.
+_VALUE: Final = 63
 CAPACITY_TYPE, ZONE = "karpenter.sh/capacity-type", "topology.kubernetes.io/zone"
 #: Labels that kubelet and AKS set, and take from nobody.
 _THEIRS: Final = re.compile(r"([^/]*\.)?(kubernetes\.io|k8s\.io|kubernetes\.azure\.com)/")
@@ -43,32 +48,36 @@ def pool_name(key: Key) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """``state``: its provisioningState; ``etag``: of this very state of it; ``error``: why it failed, where it did."""
+    """``state``: its provisioningState; ``etag``: of this very state of it; ``error``: why it failed, where it did;
+    ``image``: what its machine has on its disk; ``tags``: none where it is not of this cluster's KAITO."""
 
     name: str
     state: str
     vm_size: str = ""
+    image: str = ""
     etag: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     error: AzureError | None = None
 
     @classmethod
-    def of(cls, obj: Object) -> Pool:
-        """From the JSON of Azure's API."""
+    def of(cls, obj: Object, cluster: str) -> Pool:
+        """From the JSON of Azure's API, as that Kubernetes cluster sees it."""
         properties = obj.get("properties") or {}
+        tags = properties.get("tags") or {}
         error = (properties.get("status") or {}).get("provisioningError")
         return cls(
             name=obj["name"],
             state=properties.get("provisioningState") or "",
             vm_size=properties.get("vmSize") or "",
+            image=properties.get("nodeImageVersion") or "",
             etag=properties.get("eTag") or "",
-            tags=properties.get("tags") or {},
+            tags=tags if tags.get(TAG_CLUSTER) == cluster else {},
             error=AzureError(200, error.get("code") or "", error.get("message") or "") if error else None,
         )
 
     @property
     def failed(self) -> bool:
-        """Is what was asked for over, and not done?"""
+        """Is what was asked for last over, and not done?"""
         return self.state in ("Failed", "Canceled")
 
     @property
@@ -97,8 +106,9 @@ class Pool:
         return self.claim is not None and self.tags[TAG_UID] == claim.metadata.uid
 
 
-def render(claim: Claim, vm_size: str, attempt: int, now: datetime) -> Object:
-    """The body of the request that creates the claim's pool. Raises ValueError for a disk that is no size."""
+def render(claim: Claim, cluster: str, vm_size: str, attempt: int, now: datetime) -> Object:
+    """The body of the request that creates the pool of a claim of that Kubernetes cluster. Raises ValueError for a disk
+    that is no size."""
     properties: Object = {
         "type": "VirtualMachineScaleSets",
         "mode": "User",
@@ -109,6 +119,7 @@ def render(claim: Claim, vm_size: str, attempt: int, now: datetime) -> Object:
         "nodeLabels": node_labels(claim, vm_size),
         "nodeTaints": [f"{taint.key}={taint.value}:{taint.effect}" for taint in claim.spec.taints],
         "tags": {
+            TAG_CLUSTER: cluster,
             TAG_CLAIM: claim.metadata.name,
             TAG_UID: claim.metadata.uid,
             TAG_KIND: claim.kind.kind,
@@ -130,12 +141,18 @@ def node_labels(claim: Claim, vm_size: str) -> dict[str, str]:
     created = parse_time(claim.metadata.creation_timestamp) if claim.metadata.creation_timestamp else None
     wanted = {
         **claim.metadata.labels,
-        LABEL_CLAIM: claim.metadata.name,
+        **claim_label(claim),
         "kaito.sh/machine-type": "gpu" if "Standard_N" in vm_size else "cpu",
         # As the reference has it: of a label's value, which takes no colons.
         **({"kaito.sh/creation-timestamp": created.strftime("%Y-%m-%dT%H-%M-%SZ")} if created else {}),
     }
     return {key: value for key, value in wanted.items() if not _THEIRS.match(key)}
+
+
+def claim_label(claim: Claim) -> dict[str, str]:
+    """What has an event of its node concern the claim; a name may be too long for that."""
+    name = claim.metadata.name
+    return {LABEL_CLAIM: name} if len(name) <= _VALUE else {}
 
 
 def disk_gb(claim: Claim) -> int:

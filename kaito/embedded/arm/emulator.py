@@ -19,8 +19,12 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]{0,11}")
 #: What AKS does not let change.
 _IMMUTABLE: Final = ("vmSize", "osDiskSizeGB", "osType", "availabilityZones", "scaleSetPriority", "type")
 _PAGE: Final = 100
-#: Requests that are kept with their answers.
+#: Requests that are kept with their answers, and operations with how they ended.
 _LOGGED: Final = 1000
+#: What a pool is while an operation of it is under way.
+_UNDER_WAY: Final = ("Creating", "Deleting", "Canceling", "Upgrading")
+_SECONDS_TO_CANCEL: Final = 5
+_IMAGE: Final = "AKSUbuntu-2204gen2containerd-emulated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Fault:
 
 
 NO_FAULT: Final = Fault()
+#: The outcome that leaves a pool Canceled and not Failed.
+CANCELED: Final = "Canceled"
 #: What goes wrong with a request, given its method and its pool's name.
 Faults = Callable[[str, str], Fault]
 
@@ -70,6 +76,7 @@ class _Pool:
     nodes: int = 1
     late: float = 0
     joins: float = math.inf  # when its nodes do, which stay until it is gone
+    operation: str = ""  # that is under way, or was last
 
 
 class Arm:
@@ -93,6 +100,7 @@ class Arm:
         self._exclusive = exclusive
         self._pools: dict[str, _Pool] = {}
         self._versions = itertools.count(1)
+        self._operations: dict[str, tuple[str, tuple[str, str] | None]] = {}
         self.log: deque[tuple[Request, Response]] = deque(maxlen=_LOGGED)
 
     def handle(self, request: Request) -> Response:
@@ -101,16 +109,21 @@ class Arm:
         self.log.append((request, response))
         return response
 
-    def put_foreign(self, name: str) -> None:
+    def put_foreign(self, name: str, **properties: object) -> None:
         """Somebody else's pool."""
-        self._pools[name] = _Pool(
-            {"vmSize": "Standard_D4s_v5", "count": 3}, self._etag(), "Succeeded", 0, nodes=3, joins=0
-        )
+        asked = {"vmSize": "Standard_D4s_v5", "count": 3, **properties}
+        self._pools[name] = _Pool(asked, self._etag(), "Succeeded", 0, nodes=3, joins=0)
 
     def take_away(self, name: str) -> None:
         """Somebody deletes a pool by hand."""
         if (pool := self._pools.get(name)) is not None:
-            pool.state, pool.etag, pool.ends, pool.outcome = "Deleting", self._etag(), self._now() + self._delete, None
+            self._begin(pool, "Deleting", self._delete)
+
+    def upgrade(self, name: str, outcome: tuple[str, str] | None = None) -> None:
+        """The cluster is upgraded, and with it a pool that is there; its node goes on working, also where that fails
+        with ``outcome``, a code and a message."""
+        if (pool := self._pools.get(name)) is not None and pool.state == "Succeeded":
+            self._begin(pool, "Upgrading", self._create, outcome)
 
     def pools(self) -> Mapping[str, Object]:
         """Each pool's properties, as they are now."""
@@ -123,31 +136,39 @@ class Arm:
         joined = [(name, pool) for name, pool in self._pools.items() if self._now() >= pool.joins]
         return [_node(self, name, pool, number) for name, pool in joined for number in range(pool.nodes)]
 
-    def end_operations(self) -> None:
-        """Let what would never end, end now."""
+    def end_deletions(self) -> None:
+        """Let those end now that never would."""
         for pool in self._pools.values():
-            pool.ends = min(pool.ends, self._now())
+            if pool.state == "Deleting":
+                pool.ends = min(pool.ends, self._now())
 
     def dump(self) -> Object:
         """All that it knows, as JSON; times are its clock's."""
-        return {"version": next(self._versions), "pools": {name: asdict(pool) for name, pool in self._pools.items()}}
+        pools = {name: asdict(pool) for name, pool in self._pools.items()}
+        return {"version": next(self._versions), "pools": pools, "operations": self._operations}
 
     def load(self, state: Object) -> None:
         """What an earlier one dumped."""
         self._versions = itertools.count(state["version"])
         self._pools = {name: _Pool(**pool) for name, pool in state["pools"].items()}
+        self._operations = dict(state["operations"])
 
     def _pass_time(self) -> None:
         for name, pool in list(self._pools.items()):
-            if pool.state not in ("Creating", "Deleting") or self._now() < pool.ends:
+            if pool.state not in _UNDER_WAY or self._now() < pool.ends:
                 continue
             pool.etag = self._etag()
+            self._operations[pool.operation] = ("Failed", pool.outcome) if pool.outcome else ("Succeeded", None)
             if pool.outcome:
-                pool.state, pool.error, pool.outcome = "Failed", pool.outcome, None
+                pool.state = "Canceled" if pool.outcome[0] == CANCELED else "Failed"
+                pool.error, pool.outcome = pool.outcome, None
             elif pool.state == "Deleting":
                 del self._pools[name]
+            elif pool.state == "Canceling":
+                pool.state = "Canceled"
             else:
-                pool.state, pool.joins = "Succeeded", pool.ends + pool.late
+                pool.joins = pool.ends + pool.late if pool.state == "Creating" else pool.joins
+                pool.state = "Succeeded"
 
     def _answer(self, request: Request) -> Response:
         path = [part for part in urlsplit(request.url).path.split("/") if part]
@@ -156,6 +177,8 @@ class Arm:
             return _failed(
                 404, "SubscriptionNotFound", f"The subscription '{where.get('subscriptions')}' is not found."
             )
+        if "operations" in where:
+            return self._operation(where["operations"])
         if where.get("resourcegroups") != self.group.lower():
             return _failed(
                 404, "ResourceGroupNotFound", f"Resource group '{where.get('resourcegroups')}' is not found."
@@ -195,18 +218,33 @@ class Arm:
         if request.method == "GET":
             return Response(200, self._shown(name), {"ETag": pool.etag})
         if aborting:
-            if pool.state not in ("Creating", "Deleting"):
+            if pool.state not in _UNDER_WAY:
                 return _failed(400, "OperationNotAllowed", f"there is no operation of agent pool {name} to abort")
-            pool.state, pool.etag, pool.error = "Canceled", self._etag(), None
-            return Response(202, headers=self._operation(request))
+            self._operations[pool.operation] = ("Canceled", None)
+            self._begin(pool, "Canceling", _SECONDS_TO_CANCEL)
+            return Response(202, headers=self._begun(request, pool))
         if request.headers.get("if-match", pool.etag).strip('"') != pool.etag:
             return _failed(412, "PreconditionFailed", f"the etag of agent pool {name} is another")
         if busy := self._busy(name):
             return busy
-        pool.state, pool.etag, pool.error = "Deleting", self._etag(), None
-        pool.ends = math.inf if fault.forever else self._now() + self._delete
-        pool.outcome = fault.outcome
-        return Response(202, headers=self._operation(request))
+        self._begin(pool, "Deleting", math.inf if fault.forever else self._delete, fault.outcome)
+        return Response(202, headers=self._begun(request, pool))
+
+    def _begin(self, pool: _Pool, state: str, seconds: float, outcome: tuple[str, str] | None = None) -> None:
+        """An operation that takes so long, and ends so."""
+        pool.state, pool.ends, pool.outcome, pool.error = state, self._now() + seconds, outcome, None
+        pool.etag, pool.operation = self._etag(), f"o{next(self._versions)}"
+        self._operations[pool.operation] = ("InProgress", None)
+        while len(self._operations) > _LOGGED:
+            del self._operations[next(iter(self._operations))]
+
+    def _operation(self, name: str) -> Response:
+        """What who waits for it asks."""
+        if name not in self._operations:
+            return _failed(404, "NotFound", f"there is no operation {name}")
+        status, outcome = self._operations[name]
+        error = {"error": {"code": outcome[0], "message": outcome[1]}} if outcome else {}
+        return Response(200, {"name": name, "status": status, **error})
 
     def _put(self, request: Request, name: str, pool: _Pool | None, fault: Fault) -> Response:
         properties = (request.body or {}).get("properties") or {}
@@ -220,23 +258,21 @@ class Arm:
             return _failed(400, "PropertyChangeNotAllowed", f"Changing property of agent pool {name} is not allowed.")
         if "spotMaxPrice" in properties and properties.get("scaleSetPriority") != "Spot":
             return _failed(400, "InvalidParameter", "spotMaxPrice is for scaleSetPriority Spot")
-        ends = math.inf if fault.forever else self._now() + self._create
-        self._pools[name] = _Pool(
-            properties, self._etag(), "Creating", ends, fault.outcome, nodes=fault.nodes, late=fault.late
-        )
-        return Response(201 if pool is None else 200, self._shown(name), self._operation(request))
+        made = self._pools[name] = _Pool(properties, "", "", 0, nodes=fault.nodes, late=fault.late)
+        self._begin(made, "Creating", math.inf if fault.forever else self._create, fault.outcome)
+        return Response(201 if pool is None else 200, self._shown(name), self._begun(request, made))
 
     def _busy(self, name: str) -> Response | None:
         """Why no operation of that pool may begin."""
         for other, pool in self._pools.items():
-            if pool.state in ("Creating", "Deleting") and (other == name or self._exclusive):
+            if pool.state in _UNDER_WAY and (other == name or self._exclusive):
                 text = f"Operation is not allowed: Another agentpool operation ({other} - {pool.state}) is in progress"
                 return _failed(409, "OperationNotAllowed", text)
         return None
 
     def _shown(self, name: str) -> Object:
         pool = self._pools[name]
-        shown = {**pool.properties, "provisioningState": pool.state, "eTag": pool.etag}
+        shown = {**pool.properties, "provisioningState": pool.state, "eTag": pool.etag, "nodeImageVersion": _IMAGE}
         if pool.error:
             code, message = pool.error
             shown["status"] = {"provisioningError": {"code": code, "message": message}}
@@ -248,11 +284,11 @@ class Arm:
             "properties": shown,
         }
 
-    def _operation(self, request: Request) -> dict[str, str]:
+    def _begun(self, request: Request, pool: _Pool) -> dict[str, str]:
         parts = urlsplit(request.url)
         host = f"{parts.scheme}://{parts.netloc}"
         place = f"{host}/subscriptions/{self.subscription}/{PROVIDER}/locations/here"
-        return {"Azure-AsyncOperation": f"{place}/operations/{next(self._versions)}?api-version=2017-08-31"}
+        return {"Azure-AsyncOperation": f"{place}/operations/{pool.operation}?api-version=2017-08-31"}
 
     def _etag(self) -> str:
         return f"e{next(self._versions)}"

@@ -6,7 +6,7 @@ import math
 import random
 from typing import Final
 
-from kaito.embedded.arm.emulator import NO_FAULT, Fault, Faults, Response
+from kaito.embedded.arm.emulator import CANCELED, NO_FAULT, Fault, Faults, Response
 
 #: What operations fail with.
 OUTCOMES: Final = (
@@ -14,7 +14,8 @@ OUTCOMES: Final = (
     ("OverconstrainedZonalAllocationRequest", "Overconstrained allocation"),
     ("OperationNotAllowed", "Operation could not be completed as it results in exceeding approved Family Cores quota"),
     ("SkuNotAvailable", "The requested size is not available in location 'here'"),
-    ("Canceled", "The operation was overridden by a later operation"),
+    (CANCELED, "The operation was overridden by a later operation"),
+    ("RequestDisallowedByPolicy", "Resource was disallowed by policy"),
     ("InternalOperationError", "something went wrong"),
 )
 #: What requests are answered with.
@@ -25,6 +26,7 @@ ANSWERS: Final = (
     Response(500, {"error": {"code": "InternalServerError", "message": "oops"}}),
     Response(503, None),
     Response(400, {"code": "ErrCode_InsufficientVCPUQuota", "message": "Insufficient vcpu quota"}),
+    Response(409, {"error": {"code": "ScopeLocked", "message": "the scope is locked"}}),
 )
 #: Of a pool that is made: its node comes late, never, or twice.
 NODES: Final = (Fault(late=300), Fault(late=math.inf), Fault(nodes=2))

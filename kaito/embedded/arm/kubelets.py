@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from functions.provisioner.aks.pool import LABEL_POOL
 from functions.provisioner.local import PODS
 from kaito.api.claims import GPU, INSTANCE_TYPE
 from kaito.api.nodes import ready_status
@@ -20,7 +21,6 @@ from kaito.runtime.kube import Kube, KubeError
 from presets import Catalogue
 
 MANAGER: Final = "kubelet"
-LABEL_POOL: Final = "kubernetes.azure.com/agentpool"
 _POLL_SECONDS: Final = 0.2
 
 log = structlog.get_logger()

@@ -58,6 +58,7 @@ def after(observed: Observed, plan: Plan) -> Observed:
     for effect in plan.effects:
         if isinstance(effect, Mark):
             obj["metadata"]["finalizers"] = list(effect.finalizers)
+            obj["metadata"]["annotations"] |= effect.annotations
         elif isinstance(effect, Apply) and effect.subresource == "status":
             obj["status"] = effect.object["status"]
         elif isinstance(effect, Apply) and effect.object["kind"] == "Node":

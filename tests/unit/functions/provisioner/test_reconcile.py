@@ -35,7 +35,8 @@ def after(observed: Observed, plan: Plan) -> Observed:
     obj, nodes = dict(observed.claim or {}), list(observed.nodes)
     for effect in plan.effects:
         if isinstance(effect, Mark):
-            obj["metadata"] = {**obj["metadata"], "finalizers": list(effect.finalizers)}
+            annotations = {**obj["metadata"]["annotations"], **effect.annotations}
+            obj["metadata"] = {**obj["metadata"], "finalizers": list(effect.finalizers), "annotations": annotations}
         elif isinstance(effect, Apply) and effect.object["kind"] == "Node" and effect.subresource:
             nodes[0] = {**nodes[0], "status": effect.object["status"]}
         elif isinstance(effect, Apply) and effect.object["kind"] == "Node":
@@ -130,7 +131,7 @@ def test_a_refused_write_is_told_in_the_api_servers_words() -> None:
     launched = after(Observed(claim()), decide(Observed(claim())))
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "ws1"}}
     error = KubeError(403, "Forbidden", "no rights")
-    plan = refused(launched, Refused(Apply(node, "it has booted"), error), presets.load(), NOW)
+    plan = refused(launched, Refused(Apply(node, "it has booted"), error), presets.load(), Settings(), NOW)
     assert says(after(launched, plan))["Ready"] == ("False", "WriteRefused")
     assert not plan.settled
 

@@ -238,7 +238,7 @@ def test_a_claim_of_a_node_pool_goes_where_azure_has_none_of_its_types(fault: Fa
     world.settle()
     assert world.claim is None
     assert world.arm.pools() == {}
-    assert world.reasons[-1:] == ["InsufficientCapacity"]
+    assert "InsufficientCapacity" in world.reasons
     assert world.wire().count("DELETE 202") == world.wire().count("PUT 201")
 
 
@@ -253,3 +253,119 @@ def test_a_cluster_that_does_one_thing_at_a_time_is_waited_for() -> None:
     world.seconds += 130
     world.turn(key=other)
     assert world.wire() == ["PUT 201", "PUT 409", "PUT 201"]
+
+
+@pytest.mark.parametrize("name", ["ws012345678", "ws112233445"])
+def test_a_pool_of_another_clusters_kaito_is_never_touched(name: str) -> None:
+    world = World()
+    world.settle()
+    (pool,) = world.arm.pools().values()
+    theirs = World(name=name)
+    theirs.arm.put_foreign(name, tags={**pool["tags"], "kaito.sh_claim": name, "kaito.sh_cluster": "another"})
+    theirs.until("NameTaken")
+    assert "is not this KAITO's" in theirs.says()[0][2]
+    theirs.cluster.lose(theirs.key.kind, name)
+    theirs.turn()
+    assert theirs.wire() == []
+    assert list(theirs.arm.pools()) == [name]
+
+
+def test_of_two_claims_of_one_name_the_second_takes_no_node_along() -> None:
+    world = World()
+    world.settle()
+    other = Key(NODE_CLAIM, "", world.key.name)
+    world.create(other)
+    world.turn(key=other)
+    world.delete(other)
+    world.turn(key=other)
+    assert len(world.nodes()) == 1
+    world.settle()
+    assert [status for status, _, _ in world.says()] == ["True"] * 4
+
+
+def test_a_refused_delete_leaves_the_pause_and_the_reason() -> None:
+    quota = ("OperationNotAllowed", "exceeding approved Family Cores quota")
+    busy, denied = error(409, "AnotherOperation", "busy"), error(403, "AuthorizationFailed", "may not delete")
+    deletes = first(busy, denied, method="DELETE")
+    puts = first(Fault(outcome=quota))
+    world = World(faults=lambda method, name: deletes(method, name) if method == "DELETE" else puts(method, name))
+    world.until("SubscriptionQuotaReached")
+    assert world.claim is not None
+    record = {key: value for key, value in world.claim["metadata"]["annotations"].items() if "launch" in key}
+    world.seconds += 2
+    for said, pause in (("busy", 15), ("give the function's identity the role Contributor", 60)):
+        plan = world.turn()
+        assert (world.says()[0][:2], plan.requeue_after) == (("False", "SubscriptionQuotaReached"), pause)
+        assert world.says()[0][2].count("Azure refuses what is next") == 1
+        assert said in world.says()[0][2]
+        assert record.items() <= world.claim["metadata"]["annotations"].items()
+        world.seconds += pause
+    failed = world.seconds
+    world.settle()
+    assert world.wire() == ["PUT 201", "DELETE 409", "DELETE 403", "DELETE 202", "PUT 201"]
+    assert world.seconds - failed > 400, "ten minutes from when it failed"
+
+
+def test_what_is_said_of_a_claim_that_goes() -> None:
+    world = World(faults=first(error(409, "ScopeLocked", "the group is locked"), Fault(forever=True), method="DELETE"))
+    world.settle()
+    world.delete()
+    plan = world.turn()
+    assert world.says()[0][:2] == ("Unknown", "Terminating")
+    assert "remove the lock that the message names" in world.says()[0][2]
+    assert plan.requeue_after == 60
+    world.turn()
+    assert world.says()[0] == (
+        "Unknown",
+        "Terminating",
+        f"agent pool {world.pool} is going, since 2026-11-26T12:02:01Z",
+    )
+    world.seconds += 1900
+    world.turn()
+    assert world.says()[0][:2] == ("False", "TerminationTimeout")
+    world.arm.end_deletions()
+    world.settle()
+    assert world.claim is None
+
+
+def test_an_aborted_pool_was_too_late_and_did_not_fail() -> None:
+    world = World(faults=first(Fault(forever=True)))
+    world.until("LaunchTimeout", turns=400)
+    while world.wire() == ["PUT 201"] or not world.wire()[-1].startswith("PUT"):
+        world.turn()
+        assert "LaunchFailed" not in world.reasons
+        world.seconds += 10
+    assert world.wire() == ["PUT 201", "POST 202", "DELETE 202", "PUT 201"]
+
+
+def test_what_only_another_attempt_can_mend_is_tried_with_the_same_instance_type() -> None:
+    world = World("Standard_NC24s_v3", "Standard_NC12s_v3", faults=first(Fault(outcome=("Oops", "no idea"))))
+    world.until("LaunchFailed")
+    world.settle()
+    assert world.arm.pools()[world.pool]["vmSize"] == "Standard_NC24s_v3"
+
+
+def test_a_claim_that_has_lost_its_labels_leaves_nothing() -> None:
+    world = World()
+    world.settle()
+    assert world.claim is not None
+    world.cluster.change(world.claim, labels={})
+    world.delete()
+    world.settle()
+    assert world.claim is None
+    assert world.arm.pools() == {}
+
+
+def test_when_azure_asks_for_quiet_nobody_asks() -> None:
+    world = World(faults=first(error(429, "TooManyRequests", "slow down", **{"Retry-After": "77"}), method="GET"))
+    other = Key(MACHINE, "", "ws112233445")
+    world.create(other)
+    asked = [world.turn().requeue_after]
+    world.seconds += 7
+    asked += [world.turn().requeue_after, world.turn(key=other).requeue_after]
+    assert asked == [77, 70, 70]
+    assert len(world.arm.log) == 1
+    assert world.says(other)[0][:2] == ("Unknown", "AzureThrottled")
+    world.seconds += 70
+    world.settle()
+    assert world.says()[0][0] == "True"

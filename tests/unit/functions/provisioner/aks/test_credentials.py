@@ -106,7 +106,7 @@ def said(arm: Arm) -> list[str]:
 @pytest.mark.parametrize(("endpoint", "cloud"), [("", PUBLIC), (GOVERNMENT, GOVERNMENT)])
 def test_a_managed_identity_is_asked_for_the_clouds_token(resources: list[str], endpoint: str, cloud: str) -> None:
     arm = emulator()
-    assert pools(arm, endpoint).list() == ()
+    assert pools(arm, endpoint).list("this-cluster") == ()
     assert said(arm) == ["Bearer of-the-machine"]
     assert [request.url.partition("/subscriptions")[0] for request, _ in arm.log] == [cloud]
     assert resources[-1] == cloud
@@ -114,7 +114,7 @@ def test_a_managed_identity_is_asked_for_the_clouds_token(resources: list[str], 
 
 def test_a_workload_has_the_identity_that_its_service_account_stands_for(authority: Authority) -> None:
     arm = emulator()
-    assert pools(arm, GOVERNMENT).list() == ()
+    assert pools(arm, GOVERNMENT).list("this-cluster") == ()
     assert said(arm) == ["Bearer of-the-workload"]
     (asked,) = authority.asked
     assert asked["client_id"] == "identity"
@@ -128,7 +128,7 @@ def test_a_developers_machine_has_azures_command_line(alone: Path) -> None:
     program.write_text(f"#!/bin/sh\necho \"$*\" > {alone}/asked\necho '{json.dumps(answer)}'\n")
     program.chmod(0o755)
     arm = emulator()
-    assert pools(arm, GOVERNMENT).list() == ()
+    assert pools(arm, GOVERNMENT).list("this-cluster") == ()
     assert said(arm) == ["Bearer of-the-developer"]
     assert f"--resource {GOVERNMENT}" in (alone / "asked").read_text()
 
@@ -137,7 +137,7 @@ def test_a_developers_machine_has_azures_command_line(alone: Path) -> None:
 def test_without_any_azure_is_not_asked_and_the_error_says_what_was_tried() -> None:
     arm = emulator()
     with pytest.raises(AzureError) as raised:
-        pools(arm).list()
+        pools(arm).list("this-cluster")
     assert classify(raised.value).reason == "AzureUnauthorized"
     for tried in ("WorkloadIdentityCredential", "ManagedIdentityCredential", "AzureCliCredential"):
         assert tried in raised.value.message

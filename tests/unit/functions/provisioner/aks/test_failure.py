@@ -53,6 +53,16 @@ SAID = "it said"
         (412, "PreconditionFailed", SAID, Cause.BUSY, "ClusterBusy"),
         (503, "", SAID, Cause.TRANSIENT, "AzureUnavailable"),
         (0, "ServiceRequestError", SAID, Cause.TRANSIENT, "AzureUnavailable"),
+        (403, "RequestDisallowedByPolicy", SAID, Cause.CONFIGURATION, "AzureConfiguration"),
+        (409, "ScopeLocked", SAID, Cause.CONFIGURATION, "AzureConfiguration"),
+        (409, "MissingSubscriptionRegistration", SAID, Cause.CONFIGURATION, "AzureConfiguration"),
+        (
+            400,
+            "ErrCode_InsufficientVCPUQuota",
+            "left regional vcpu quota 4, requested quota 12",
+            Cause.QUOTA,
+            "RegionalQuotaReached",
+        ),
         (400, "InvalidParameter", SAID, Cause.REFUSED, "LaunchFailed"),
     ],
 )
@@ -69,6 +79,7 @@ def test_a_pause_grows_from_round_to_round_up_to_a_limit() -> None:
 
 def test_azure_says_itself_how_long_to_wait() -> None:
     assert classify(AzureError(429, "TooManyRequests", SAID, retry_after=7)).pause(5) == 7
+    assert classify(AzureError(400, "SkuNotAvailable", SAID, retry_after=7)).pause(0) == 3600, "or longer"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ LOST = Key(MACHINE, "", "lost")
 class NoClaims:
     """A cluster without claims and nodes."""
 
+    cluster = "this-cluster"
+
     def get(self, _kind: Kind, _name: str) -> Object | None:
         return None
 
@@ -39,7 +41,12 @@ KUBE = cast(Kube, NoClaims())
 
 def with_a_lost_pool() -> World:
     world = World()
-    tags = {"kaito.sh_claim": "lost", "kaito.sh_claim-kind": "Machine", "kaito.sh_claim-uid": "u"}
+    tags = {
+        "kaito.sh_cluster": "this-cluster",
+        "kaito.sh_claim": "lost",
+        "kaito.sh_claim-kind": "Machine",
+        "kaito.sh_claim-uid": "u",
+    }
     world.pools.run(CreatePool("lost", {"properties": {"vmSize": "Standard_NC6s_v3", "tags": tags}}, "why"))
     world.arm.put_foreign("theirs")
     return world

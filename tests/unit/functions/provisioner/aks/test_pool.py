@@ -23,7 +23,7 @@ def asking(kind: Kind = MACHINE, **requirements: list[str]) -> Object:
 
 
 def properties(obj: Object) -> dict[str, Any]:
-    found: dict[str, Any] = render(Claim.of(obj), "Standard_NC12s_v3", 2, NOW)["properties"]
+    found: dict[str, Any] = render(Claim.of(obj), "this-cluster", "Standard_NC12s_v3", 2, NOW)["properties"]
     return found
 
 
@@ -45,6 +45,7 @@ def test_what_is_asked_of_azure() -> None:
         },
         "nodeTaints": ["sku=gpu:NoSchedule"],
         "tags": {
+            "kaito.sh_cluster": "this-cluster",
             "kaito.sh_claim": "ws012345678",
             "kaito.sh_claim-kind": "Machine",
             "kaito.sh_claim-uid": "u-1",
@@ -100,11 +101,13 @@ def test_a_pool_has_its_claims_name_where_azure_takes_that() -> None:
 
 def test_it_is_known_whose_a_pool_is() -> None:
     claim = Claim.of(asking())
-    made = Pool.of({"name": "ws012345678", **render(claim, "Standard_NC12s_v3", 2, NOW)})
+    made = Pool.of(
+        {"name": "ws012345678", **render(claim, "this-cluster", "Standard_NC12s_v3", 2, NOW)}, "this-cluster"
+    )
     assert made.is_of(claim)
     assert made.claim == Key(MACHINE, "", "ws012345678")
     assert (made.attempt, made.created) == (2, NOW)
-    foreign = Pool.of({"name": "ws012345678", "properties": {"provisioningState": "Succeeded"}})
+    foreign = Pool.of({"name": "ws012345678", "properties": {"provisioningState": "Succeeded"}}, "this-cluster")
     assert not foreign.is_of(claim)
     assert foreign.claim is None
     assert (foreign.attempt, foreign.created) == (0, None)

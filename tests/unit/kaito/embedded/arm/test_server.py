@@ -65,7 +65,7 @@ def test_a_pool_comes_and_goes_by_a_managed_identitys_token(
     clock.seconds = 120
     (node,) = server.nodes()
     assert node["metadata"]["labels"]["kubernetes.azure.com/agentpool"] == "a"
-    (pool,) = pools.list()
+    (pool,) = pools.list("this-cluster")
     pools.run(DeletePool("a", pool.etag, "why"))
     assert server.wire() == [
         "PUT agentPools/a Standard_NC6s_v3 if-none-match: * -> 201",
@@ -74,17 +74,17 @@ def test_a_pool_comes_and_goes_by_a_managed_identitys_token(
     assert server.nodes() == [node], "it goes with its machine"
     clock.seconds = 180
     assert server.nodes() == []
-    assert pools.get("a") is None
+    assert pools.get("a", "this-cluster") is None
 
 
 def test_what_it_knows_outlives_it(serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     client(serve(), monkeypatch).run(CreatePool("a", BODY, "why"))
     pools = client(serve(), monkeypatch)
-    found = pools.get("a")
+    found = pools.get("a", "this-cluster")
     assert found is not None
     assert found.state == "Creating"
     clock.seconds = 120
-    found = client(serve(), monkeypatch).get("a")
+    found = client(serve(), monkeypatch).get("a", "this-cluster")
     assert found is not None
     assert found.state == "Succeeded"
 

@@ -183,7 +183,7 @@ class _Run:
         """A reconcile of what is, after which what is said must be so, and nothing be left of what is gone."""
         world, found = self._world, self._found
         before, seen = world.find(key), world.observe(key)
-        machines = {node["metadata"]["name"] for node in world.arm.nodes()}
+        machines = world.registered()
         plan = world.turn(seen=seen, key=key)
         self._say(f"{key.name} turn: {[str(effect) for effect in plan.effects]}")
         if isinstance(seen.pool, AzureError):

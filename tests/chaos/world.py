@@ -103,8 +103,12 @@ class World:
         machines = {node["metadata"]["name"]: node for node in self.arm.nodes()}
         for name, node in machines.items():
             machine = (name, self.arm.pools()[node["metadata"]["labels"]["agentpool"]]["eTag"])
-            if self.kubelet and machine not in self._booted and self.cluster.find(NODE, name) is None:
-                self.cluster.create({**node, "status": self._status(node, "True")})
+            if self.kubelet and machine not in self._booted:
+                earlier = self.cluster.find(NODE, name)
+                if earlier is None:
+                    self.cluster.create({**node, "status": self._status(node, "True")})
+                else:  # as a kubelet does that finds itself there
+                    self.cluster.change({**earlier, "status": self._status(earlier, "True")})
                 self._booted.add(machine)
         for node in self.nodes():
             if node["metadata"]["name"] in machines:
@@ -124,6 +128,12 @@ class World:
         for node in self.nodes():
             if not names or node["metadata"]["name"] in names:
                 self.cluster.change({**node, "status": self._status(node, status)})
+
+    def registered(self) -> set[str]:
+        """The names of the Nodes that there are machines for, which have registered."""
+        pools = self.arm.pools()
+        alive = {it["metadata"]["name"]: pools[it["metadata"]["labels"][LABEL_POOL]]["eTag"] for it in self.arm.nodes()}
+        return {name for name, etag in alive.items() if (name, etag) in self._booted}
 
     def register_anew(self) -> None:
         """All kubelets start again."""

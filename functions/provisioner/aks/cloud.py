@@ -214,7 +214,7 @@ def _under_way(claim: Claim, observed: Observed, pool: Pool, settings: Settings,
 
 
 def _made(claim: Claim, sku: Sku, observed: Observed, pool: Pool, settings: Settings, now: datetime) -> Launch:
-    nodes = _joined(observed)
+    nodes = _joined(claim, observed)
     doubt = _doubt(claim, sku, nodes, observed, pool, settings, now)
     if isinstance(doubt, Failure):
         return _again(claim, observed, pool, doubt, now)
@@ -314,8 +314,8 @@ def _launch(
     *,
     requeue_after: float | None = None,
 ) -> Launch:
-    nodes, pool = _joined(observed), observed.pool
-    outlived = _forget([node for node in observed.nodes if isinstance(pool, Pool) and _is_earlier(node, pool)])
+    nodes, pool = _joined(claim, observed), observed.pool
+    outlived = _forget([node for node in observed.nodes if isinstance(pool, Pool) and _is_earlier(node, claim, pool)])
     facts: Object = {}
     if nodes:
         capacity = (nodes[0].get("status") or {}).get("capacity") or {}
@@ -328,19 +328,20 @@ def _launch(
     return Launch(condition, nodes, (*outlived, *effects), facts, requeue_after)
 
 
-def _joined(observed: Observed) -> tuple[Object, ...]:
+def _joined(claim: Claim, observed: Observed) -> tuple[Object, ...]:
     """Its nodes that the cloud stands for: none where it says that their pool is gone."""
     pool = observed.pool
     if pool is None:
         return ()
     theirs = [node for node in observed.nodes if (node.get("spec") or {}).get("providerID")]
-    return tuple(node for node in theirs if not (isinstance(pool, Pool) and _is_earlier(node, pool)))
+    return tuple(node for node in theirs if not (isinstance(pool, Pool) and _is_earlier(node, claim, pool)))
 
 
-def _is_earlier(node: Object, pool: Pool) -> bool:
-    """Is it of an earlier pool of that name, and has outlived it?"""
+def _is_earlier(node: Object, claim: Claim, pool: Pool) -> bool:
+    """Is it of an earlier pool of that name, and has outlived it? A machine of the next one may take its name, and its
+    Node, over: then it has been Ready since."""
     since = node["metadata"].get("creationTimestamp")
-    if is_ready(node) or since is None or pool.created is None:
+    if is_ready(node) or since is None or pool.created is None or _had(claim, pool) == node["metadata"]["name"]:
         return False
     return parse_time(since) < pool.created
 

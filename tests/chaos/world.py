@@ -13,7 +13,7 @@ from typing import cast
 import presets
 from functions.provisioner.aks.client import Pools
 from functions.provisioner.aks.failure import AzureError
-from functions.provisioner.aks.pool import LABEL_POOL, pool_name
+from functions.provisioner.aks.pool import LABEL_POOL, TAG_CREATED, TAG_UID, pool_name
 from functions.provisioner.observe import observe
 from functions.provisioner.observed import Observed
 from functions.provisioner.reconcile import reconcile, refused
@@ -60,7 +60,7 @@ class World:
         self.reasons: list[str] = []  # of the first claim's first stage, as they came
         self.types = types or ("Standard_NC12s_v3",)
         self.key = Key(kind, "", name)
-        self._booted: set[tuple[str, str]] = set()  # machines that have registered: a Node's name and its pool's etag
+        self._booted: set[tuple[str, ...]] = set()  # machines that have registered
         self.create()
 
     @property
@@ -102,7 +102,7 @@ class World:
         """What kubelets and the cluster's cloud controller do."""
         machines = {node["metadata"]["name"]: node for node in self.arm.nodes()}
         for name, node in machines.items():
-            machine = (name, self.arm.pools()[node["metadata"]["labels"]["agentpool"]]["eTag"])
+            machine = self._machine(node)
             if self.kubelet and machine not in self._booted:
                 earlier = self.cluster.find(NODE, name)
                 if earlier is None:
@@ -131,9 +131,13 @@ class World:
 
     def registered(self) -> set[str]:
         """The names of the Nodes that there are machines for, which have registered."""
-        pools = self.arm.pools()
-        alive = {it["metadata"]["name"]: pools[it["metadata"]["labels"][LABEL_POOL]]["eTag"] for it in self.arm.nodes()}
-        return {name for name, etag in alive.items() if (name, etag) in self._booted}
+        return {node["metadata"]["name"] for node in self.arm.nodes() if self._machine(node) in self._booted}
+
+    def _machine(self, node: Object) -> tuple[str, ...]:
+        """What tells the machine behind a Node from those that had its name before: whose pool it is of, and when that
+        was asked for."""
+        tags = self.arm.pools()[node["metadata"]["labels"][LABEL_POOL]].get("tags") or {}
+        return node["metadata"]["name"], tags.get(TAG_UID, ""), tags.get(TAG_CREATED, "")
 
     def register_anew(self) -> None:
         """All kubelets start again."""

@@ -218,10 +218,9 @@ def _made(claim: Claim, sku: Sku, observed: Observed, pool: Pool, settings: Sett
     doubt = _doubt(claim, sku, nodes, observed, pool, settings, now)
     if isinstance(doubt, Failure):
         return _again(claim, observed, pool, doubt, now)
-    besides = "" if pool.state == "Succeeded" else f", and {pool.state}" + (f" ({pool.error})" if pool.error else "")
-    if doubt is not None and doubt.why:
-        besides += f"; {doubt.why}"
-    said = f"agent pool {pool.name} is there: {pool.vm_size}{besides}"
+    state = "there" if pool.state == "Succeeded" else pool.state + (f" ({pool.error})" if pool.error else "")
+    held = f"; {doubt.why}" if doubt and doubt.why else ""
+    said = f"agent pool {pool.name} is {state}: {pool.vm_size}{held}"
     if nodes or pool.state == "Succeeded":
         condition = stage(claim, 0, "True", "Launched", said[: attempts.MESSAGE])
     else:
@@ -229,7 +228,10 @@ def _made(claim: Claim, sku: Sku, observed: Observed, pool: Pool, settings: Sett
     effects = _adopt(claim, sku, nodes) if len(nodes) == 1 else ()
     if nodes and attempts.noted(claim) > pool.attempt:  # it was to be given up, and has come back
         effects = (*effects, attempts.note(observed, pool.attempt, now, 0))
-    return _launch(claim, observed, condition, effects, requeue_after=doubt.seconds if doubt else None)
+    again = [doubt.seconds] if doubt else []
+    if pool.state != "Succeeded" and not pool.failed:  # it will be something else soon
+        again.append(POLL)
+    return _launch(claim, observed, condition, effects, requeue_after=min(again, default=None))
 
 
 def _doubt(

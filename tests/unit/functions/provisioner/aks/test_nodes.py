@@ -154,12 +154,13 @@ def test_a_node_that_works_outlives_a_failed_operation_of_its_pool() -> None:
     world = World()
     world.settle()
     world.arm.upgrade(world.pool, ("InternalOperationError", "the upgrade failed"))
-    world.turn()
+    assert world.turn().requeue_after == 10
+    assert world.says()[0] == ("True", "Launched", "agent pool ws012345678 is Upgrading: Standard_NC12s_v3")
     world.seconds += 130
     world.settle()
     assert world.arm.pools()[world.pool]["provisioningState"] == "Failed"
     assert [status for status, _, _ in world.says()] == ["True"] * 4
-    assert "and Failed (InternalOperationError: the upgrade failed)" in world.says()[0][2]
+    assert world.says()[0][2].endswith("is Failed (InternalOperationError: the upgrade failed): Standard_NC12s_v3")
     assert world.wire() == ["PUT 201"]
     world.report("Unknown")
     world.until("NodeUnhealthy")

@@ -7,10 +7,13 @@ costs its user hours.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+import json
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from serving.schema import grammatical
 
 EXAMPLE: Final = '{"prompt": "What is the capital of France?"}'
 # Naming one of these asks for sampling; do_sample need not be named too.
@@ -53,6 +56,23 @@ class GenerateOptions(_Strict):
     length_penalty: float = 1.0
     no_repeat_ngram_size: int = Field(0, ge=0)
     seed: int | None = Field(None, ge=0, lt=2**63)  # of what is sampled
+    json_schema: dict[str, Any] | None = None  # what the answer is: JSON of that schema
+
+    @field_validator("json_schema")
+    @classmethod
+    def _grammatical(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
+        return schema if schema is None else grammatical(schema)
+
+    @model_validator(mode="after")
+    def _one_beam(self) -> Self:
+        if self.json_schema is not None and self.num_beams > 1:
+            raise PydanticCustomError("ambiguous", "json_schema and several beams do not go together")
+        return self
+
+    @property
+    def grammar(self) -> str:
+        """The schema as JSON; empty where the answer is free."""
+        return "" if self.json_schema is None else json.dumps(self.json_schema, ensure_ascii=False)
 
     def over(self, defaults: GenerateOptions) -> GenerateOptions:
         """These options, where one was named; the model's own ``defaults`` elsewhere."""

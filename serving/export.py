@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from serving.backends.openvino import FOLDER, is_exported
+from serving.backends.openvino import DETOKENIZER, FOLDER, TOKENIZER, is_exported
 from serving.engine import ModelError, first_line
 
 
@@ -20,7 +20,10 @@ def export(weights: Path) -> None:
     if is_exported(weights):
         return
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import openvino
+    from openvino_tokenizers import convert_tokenizer
     from optimum.intel import OVModelForCausalLM, OVWeightQuantizationConfig
+    from transformers import AutoTokenizer
 
     with tempfile.TemporaryDirectory(prefix=".openvino-", dir=weights) as work:
         made = Path(work) / FOLDER
@@ -33,6 +36,11 @@ def export(weights: Path) -> None:
                 local_files_only=True,
             )
             model.save_pretrained(made)
+            tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
+            for name, part in zip(
+                (TOKENIZER, DETOKENIZER), convert_tokenizer(tokenizer, with_detokenizer=True), strict=True
+            ):
+                openvino.save_model(part, made / name)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ModelError(f"the model in {weights} cannot be exported: {first_line(error)}") from error
         made.rename(weights / FOLDER)

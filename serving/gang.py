@@ -159,5 +159,5 @@ class Follower:
     def answer(self, *_: object) -> NoReturn:
         raise RequestError(_PART)
 
-    def complete(self, *_: object) -> NoReturn:
+    def complete(self, *_: object, **__: object) -> NoReturn:
         raise RequestError(_PART)

@@ -25,6 +25,7 @@ from serving.chat import SAMPLING, ChatRequest, GenerateOptions, RequestError
 from serving.engine import Engine, ModelError, Tokens, first_line
 from serving.metrics import PROMPT_TOKENS, measured
 from serving.text import Decode, Detokenizer, Stopper
+from serving.tools import speaks_of_tools
 
 PIPELINES: Final = ("text-generation", "conversational")
 #: Is whoever asked not there any more?
@@ -38,12 +39,17 @@ class Tokenizer(Protocol):
     chat_template: str | None
     eos_token_id: int | None
 
-    def encode(self, text: str) -> list[int]: ...
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]: ...
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool) -> str: ...
 
     def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, add_generation_prompt: bool, return_dict: bool
+        self,
+        conversation: list[dict[str, Any]],
+        *,
+        tools: list[dict[str, Any]] | None,
+        add_generation_prompt: bool,
+        return_dict: bool,
     ) -> Any: ...
 
 
@@ -108,13 +114,22 @@ class Pipeline:
         return text
 
     def complete(
-        self, asked: str | Sequence[dict[str, str]], options: GenerateOptions, stop: Sequence[str] = ()
+        self,
+        asked: str | Sequence[dict[str, Any]],
+        options: GenerateOptions,
+        stop: Sequence[str] = (),
+        *,
+        tools: Sequence[dict[str, Any]] = (),
+        opening: str = "",
     ) -> Completion:
         """Continue a text, or answer messages, up to one of the texts ``stop``; it has begun when this returns.
 
-        Raises RequestError for what this model cannot take.
+        ``tools`` are shown to the model; ``opening`` is how its answer begins, which is not part of what comes. Raises
+        RequestError for what this model cannot take.
         """
-        ids = self._tokenizer.encode(asked) if isinstance(asked, str) else self._chat(asked)
+        ids = self._tokenizer.encode(asked) if isinstance(asked, str) else self._chat(asked, tools)
+        if opening:
+            ids += self._tokenizer.encode(opening, add_special_tokens=False)
         window = self._engine.window
         new_tokens = window - len(ids) if options.max_new_tokens is None else options.max_new_tokens
         if len(ids) + new_tokens > window or new_tokens < 1:
@@ -142,11 +157,17 @@ class Pipeline:
         turns = [turn.model_dump() for turn in request.messages or []] or [{"role": "user", "content": prompt}]
         return self._chat(turns)
 
-    def _chat(self, turns: Sequence[dict[str, str]]) -> list[int]:
+    def _chat(self, turns: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
         if not self._chats:
             raise RequestError("This model has no chat template and takes no messages. Send a prompt instead.")
+        if tools and not speaks_of_tools(str(self._tokenizer.chat_template)):
+            raise RequestError(
+                "This model's chat template shows it no tools. Leave tools out, or send response_format with a schema."
+            )
         try:
-            encoded = self._tokenizer.apply_chat_template(list(turns), add_generation_prompt=True, return_dict=True)
+            encoded = self._tokenizer.apply_chat_template(
+                list(turns), tools=list(tools) or None, add_generation_prompt=True, return_dict=True
+            )
         except TemplateError as error:
             raise RequestError(f"The model's chat template refuses these messages: {first_line(error)}") from error
         ids: list[int] = encoded["input_ids"]

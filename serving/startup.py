@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -22,7 +22,13 @@ class Model(Protocol):
     def answer(self, request: ChatRequest, gone: Gone) -> str: ...
 
     def complete(
-        self, asked: str | Sequence[dict[str, str]], options: GenerateOptions, stop: Sequence[str]
+        self,
+        asked: str | Sequence[dict[str, Any]],
+        options: GenerateOptions,
+        stop: Sequence[str],
+        *,
+        tools: Sequence[dict[str, Any]],
+        opening: str,
     ) -> Completion: ...
 
 

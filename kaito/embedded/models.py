@@ -23,7 +23,7 @@ from kaito.embedded.error import EmbeddedError
 from kaito.embedded.installer import install
 
 # What a directory is converted by. Raise it where a conversion comes out differently.
-_CONVERTER: Final = 2
+_CONVERTER: Final = 3
 
 Report = Callable[[str, int, int], None]
 """Told (stage, steps done, steps in all)."""

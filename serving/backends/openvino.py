@@ -21,6 +21,9 @@ from serving.engine import ModelError, Stream, first_line
 
 #: Beside the weights.
 FOLDER: Final = "openvino"
+#: In it; a model exported without one answers, too, but not by a grammar.
+TOKENIZER: Final = "openvino_tokenizer.xml"
+DETOKENIZER: Final = "openvino_detokenizer.xml"
 _PROPERTIES: Final = {"INFERENCE_PRECISION_HINT": "f32"}
 #: Tokens a step computes at most: a long prompt comes in pieces, between which others go on.
 _BATCHED_TOKENS: Final = 512
@@ -35,8 +38,8 @@ def is_exported(weights: Path) -> bool:
 class OpenVinoEngine:
     """One thread steps; what is asked of it and what is closed it sees between two steps."""
 
-    def __init__(self, pipeline: Any, window: int, ends: set[int]) -> None:
-        self._pipeline, self._window, self._ends = pipeline, window, ends
+    def __init__(self, pipeline: Any, window: int, ends: set[int], *, grammars: bool) -> None:
+        self._pipeline, self._window, self._ends, self._grammars = pipeline, window, ends, grammars
         self._changed = threading.Condition()
         self._asked: list[tuple[Stream, Any, Any]] = []
         threading.Thread(target=self._run, name="openvino", daemon=True).start()
@@ -57,7 +60,8 @@ class OpenVinoEngine:
             raise ModelError(f"the model in {weights / FOLDER} cannot be loaded: {first_line(error)}") from error
         ends = {token for token in (*generation.stop_token_ids, generation.eos_token_id) if token >= 0}
         _log.info("model.loaded", backend="openvino", weights="int8", computes="float32")
-        return cls(pipeline, int(config["max_position_embeddings"]), ends)
+        grammars = (weights / FOLDER / TOKENIZER).is_file()  # what letters a token is made of
+        return cls(pipeline, int(config["max_position_embeddings"]), ends, grammars=grammars)
 
     @property
     def window(self) -> int:
@@ -67,6 +71,8 @@ class OpenVinoEngine:
         import numpy as np
         import openvino
 
+        if options.grammar and not self._grammars:
+            raise RequestError(f"This model was exported without {TOKENIZER}, which answers of a JSON schema need.")
         config = self.config(options, self._ends, len(ids), new_tokens)
         stream = Stream()
         prompt = openvino.Tensor(np.array([list(ids)], dtype=np.int64))
@@ -103,6 +109,8 @@ class OpenVinoEngine:
             config.top_k = options.top_k or config.top_k
             config.min_p = options.min_p or 0.0
             config.rng_seed = secrets.randbits(32) if options.seed is None else options.seed
+        if options.grammar:
+            config.structured_output_config = openvino_genai.StructuredOutputConfig(json_schema=options.grammar)
         try:
             config.validate()
         except RuntimeError as error:
@@ -131,9 +139,18 @@ class OpenVinoEngine:
                     handle.stop()
                     stream.end(error)
                 running.clear()
+                self._forget()
             for request, (stream, handle) in list(running.items()):
                 if _told(stream, handle):
                     del running[request]
+
+    def _forget(self) -> None:
+        """What was stopped goes with a step, before anything new may come."""
+        try:
+            if self._pipeline.has_non_finished_requests():
+                self._pipeline.step()
+        except RuntimeError:
+            _log.exception("generation.stuck")
 
 
 def _told(stream: Stream, handle: Any) -> bool:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,8 +29,9 @@ _log = structlog.get_logger()
 class TransformersEngine:
     """A causal language model by transformers, one generation at a time."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, weights: Path) -> None:
         self._model = model
+        self._grammars = _Grammars(weights, int(model.config.vocab_size))
         self._lock = threading.Lock()
 
     @classmethod
@@ -74,7 +76,7 @@ class TransformersEngine:
             device=str(model.device),
             threads=torch.get_num_threads(),
         )
-        return cls(model.eval())
+        return cls(model.eval(), weights)
 
     @property
     def window(self) -> int:
@@ -110,6 +112,7 @@ class TransformersEngine:
                 attention_mask=torch.ones_like(prompt),
                 max_new_tokens=new_tokens,
                 streamer=_Streamer(stream, len(ids)) if alone else None,
+                logits_processor=[self._grammars.held_to(options.grammar)] if options.grammar else None,
                 stopping_criteria=[lambda *_, **__: torch.tensor([stream.closed], device=prompt.device)],
                 **_arguments(options),
             )
@@ -133,6 +136,27 @@ class _Streamer:
 
     def end(self) -> None:
         """Said by ``generate`` returning, too."""
+
+
+class _Grammars:
+    """What tokens may come next where an answer is held to a schema: by xgrammar, which openvino_genai has built in."""
+
+    def __init__(self, weights: Path, vocabulary: int) -> None:
+        self._weights, self._vocabulary = weights, vocabulary
+
+    def held_to(self, schema: str) -> Any:
+        """For one generation."""
+        from xgrammar.contrib.hf import LogitsProcessor
+
+        return LogitsProcessor(self._compiler.compile_json_schema(schema))
+
+    @cached_property
+    def _compiler(self) -> Any:
+        import xgrammar
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self._weights, local_files_only=True)
+        return xgrammar.GrammarCompiler(xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=self._vocabulary))
 
 
 def _arguments(options: GenerateOptions) -> dict[str, Any]:

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Annotated, Any, cast
 
 import httpx
 import openai
 import pytest
+from pydantic import BaseModel, Field
 
 from tests.integration.serving.process import Server, serving
 from tests.questions import QUESTION, QUESTIONS
 
+#: What the model's own template lacks: it shows tools, and the calls of earlier turns.
+TOOLS = (
+    "{% if tools %}You can call these functions:\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}"
+    "To call one, say <tool_call>{name, arguments}</tool_call>.{% endif %}"
+)
+CALLS = "{% for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}"
+
+
+@pytest.fixture(scope="module")
+def taught(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model with a template that knows tools."""
+    folder = tmp_path_factory.mktemp("weights")
+    for file in weights.iterdir():
+        (folder / file.name).symlink_to(file)
+    config = json.loads((weights / "tokenizer_config.json").read_text())
+    template = config["chat_template"].replace(
+        "<|im_end|>", f"' }}}}{TOOLS}{{{{ '<|im_end|>", 1
+    )  # it is a literal there
+    config["chat_template"] = template.replace("message['content'] +", f"message['content'] }}}}{CALLS}{{{{")
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
 
 @pytest.fixture(scope="module", params=["openvino", "torch"])
-def server(request: pytest.FixtureRequest, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, taught: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp(request.param) / "log"
-    with serving(weights, log, f"--backend={request.param}", "--name=smollm2") as running:
+    with serving(taught, log, f"--backend={request.param}", "--name=smollm2") as running:
         assert running.backend == request.param
         yield running
 
@@ -148,3 +174,93 @@ def until_idle(server: Server) -> None:
     while running(server):
         assert time.monotonic() < deadline, "it still generates"
         pause.wait(0.05)
+
+
+class Person(BaseModel):
+    name: Annotated[str, Field(max_length=30)]
+    age: Annotated[int, Field(ge=0, le=120)]
+    languages: Annotated[list[Annotated[str, Field(max_length=20)]], Field(max_length=3)]
+
+
+def test_an_answer_is_held_to_a_schema(client: openai.OpenAI) -> None:
+    """OpenAI's client makes the schema of a type, and reads the answer as one."""
+    parsed = client.chat.completions.parse(
+        model="smollm2",
+        messages=[{"role": "user", "content": "Make up a person."}],
+        response_format=Person,
+        max_completion_tokens=200,
+    )
+    (choice,) = parsed.choices
+    assert choice.finish_reason == "stop"
+    assert isinstance(choice.message.parsed, Person)
+
+
+def test_an_answer_is_some_json(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="smollm2",
+        messages=[{"role": "user", "content": "Give me a city and its country as JSON."}],
+        response_format={"type": "json_object"},
+        max_completion_tokens=200,
+    )
+    assert isinstance(json.loads(answer.choices[0].message.content or ""), dict)
+
+
+def test_a_schema_that_cannot_be_used_hurts_nobody(client: openai.OpenAI) -> None:
+    impossible: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?<=x)y"}}}
+    with pytest.raises(openai.BadRequestError, match="#/properties/a/pattern is not supported here"):
+        client.chat.completions.create(
+            model="smollm2",
+            messages=[{"role": "user", "content": QUESTION}],
+            response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": impossible}},
+        )
+    assert "Paris" in ask(client, QUESTION)
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather in a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "maxLength": 20}, "unit": {"enum": ["celsius", "fahrenheit"]}},
+            "required": ["city", "unit"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def test_a_tool_is_called_and_its_result_is_read(client: openai.OpenAI) -> None:
+    talk: list[Any] = [{"role": "user", "content": "How is the weather in Paris?"}]
+    asked: dict[str, Any] = {"model": "smollm2", "tools": [WEATHER], "max_completion_tokens": 100}
+    answer: Any = client.chat.completions.create(messages=talk, tool_choice="required", **asked)
+    (choice,) = answer.choices
+    assert choice.finish_reason == "tool_calls"
+    (call,) = choice.message.tool_calls or []
+    assert call.type == "function"
+    assert call.function.name == "get_weather"
+    arguments = json.loads(call.function.arguments)
+    assert arguments["city"] == "Paris"
+    assert arguments["unit"] in ("celsius", "fahrenheit")
+    talk += [
+        choice.message.model_dump(exclude_none=True),
+        {"role": "tool", "tool_call_id": call.id, "content": "22 degrees celsius"},
+    ]
+    told: Any = client.chat.completions.create(messages=talk, tool_choice="none", **asked)
+    assert told.choices[0].message.tool_calls is None
+    assert told.choices[0].message.content
+
+
+def test_a_call_comes_in_a_stream_too(client: openai.OpenAI) -> None:
+    named: Any = {"type": "function", "function": {"name": "get_weather"}}
+    with client.chat.completions.stream(
+        model="smollm2",
+        messages=[{"role": "user", "content": "How is the weather in Rome?"}],
+        tools=cast(Any, [WEATHER]),
+        tool_choice=named,
+        max_completion_tokens=100,
+    ) as stream:
+        final = stream.get_final_completion()
+    (call,) = final.choices[0].message.tool_calls or []
+    assert json.loads(call.function.arguments)["city"]

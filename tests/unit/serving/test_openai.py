@@ -15,6 +15,12 @@ from serving.pipeline import Completion
 
 HELLO = {"model": "phi", "messages": [{"role": "user", "content": "Hello"}]}
 END = ord("$")
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
+STRICT = {"type": "function", "function": {"name": "weather", "parameters": CITY, "strict": True}}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
+BROKEN = {"name": "weather", "arguments": "Rome"}
+SAYS_CALL = 'I look. <tool_call>\n{"name": "weather", "arguments": {"city": "Rome"}}\n</tool_call>$'
 
 
 class Tokens:
@@ -43,13 +49,23 @@ class Speaker:
     def __init__(self, says: str) -> None:
         self.says = says
         self.asked: list[tuple[Any, GenerateOptions]] = []
+        self.shown: list[tuple[list[dict[str, Any]], str]] = []
         self.made: list[Tokens] = []
 
     def answer(self, *_: object) -> NoReturn:
         raise AssertionError("test_app.py has the tests of /chat")
 
-    def complete(self, asked: Any, options: GenerateOptions, stop: Sequence[str]) -> Completion:
+    def complete(
+        self,
+        asked: Any,
+        options: GenerateOptions,
+        stop: Sequence[str],
+        *,
+        tools: Sequence[dict[str, Any]],
+        opening: str,
+    ) -> Completion:
         self.asked.append((asked, options))
+        self.shown.append((list(tools), opening))
         most = options.max_new_tokens or 100
         self.made.append(Tokens(self.says[:most]))
         return Completion(self.made[-1], decode, 3, most, END, stop)
@@ -146,11 +162,43 @@ def test_a_text_is_continued() -> None:
     ("path", "asked", "status", "said"),
     [
         ("chat/completions", HELLO | {"model": "gpt"}, 404, "There is no model gpt here; there is phi."),
-        ("chat/completions", HELLO | {"tools": []}, 400, "tools is not known to this server. What it knows: model,"),
+        (
+            "chat/completions",
+            HELLO | {"functions": []},
+            400,
+            "functions is not known to this server. What it knows: model,",
+        ),
         ("chat/completions", HELLO | {"temperature": 3}, 400, "temperature: Input should be less than or equal to 2."),
         ("chat/completions", {"model": "phi", "messages": []}, 400, "messages: List should have at least 1 item"),
         ("chat/completions", "no JSON", 400, "Input should be an object."),
         ("completions", {"model": "phi"}, 400, "prompt: Field required."),
+        (
+            "chat/completions",
+            HELLO | {"tool_choice": "required"},
+            400,
+            "tool_choice is required, and there are no tools",
+        ),
+        ("chat/completions", HELLO | {"tools": [STRICT]}, 400, "weather is strict, which is kept where tool_choice is"),
+        (
+            "chat/completions",
+            HELLO | {"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "news"}}},
+            400,
+            "tool_choice names news, and tools are weather",
+        ),
+        ("chat/completions", HELLO | {"response_format": {"type": "json_schema"}}, 400, "json_schema goes with type"),
+        (
+            "chat/completions",
+            HELLO | {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}},
+            400,
+            'The schema cannot be used: #/not is not supported here; say its "type".',
+        ),
+        ("chat/completions", {"model": "phi", "messages": [{"role": "user"}]}, 400, "neither content nor tool_calls"),
+        (
+            "chat/completions",
+            {"model": "phi", "messages": [{"role": "assistant", "tool_calls": [CALL | {"function": BROKEN}]}]},
+            400,
+            "The arguments of tool call call_1 are no JSON",
+        ),
         ("embeddings", {}, 404, "There is no /v1/embeddings here. Send POST /chat, /v1/chat/completions"),
     ],
 )
@@ -160,3 +208,66 @@ def test_what_cannot_be_is_refused_in_openais_words(path: str, asked: Any, statu
     problem = answer.get_json()["error"]
     assert said in problem["message"]
     assert problem["type"] == "invalid_request_error"
+
+
+def test_a_call_in_an_answer_is_taken_out_of_its_text() -> None:
+    speaker = Speaker(SAYS_CALL)
+    answer = client(speaker).post("/v1/chat/completions", json=HELLO | {"tools": [WEATHER]}).get_json()
+    (choice,) = answer["choices"]
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("tool_calls", "I look. ")
+    (call,) = choice["message"]["tool_calls"]
+    assert call["id"].startswith("call_")
+    assert call["function"] == {"name": "weather", "arguments": '{"city": "Rome"}'}
+    assert speaker.shown == [([WEATHER], "")]
+
+
+def test_a_stream_has_the_text_first_and_then_the_calls() -> None:
+    asked = HELLO | {"tools": [WEATHER], "stream": True}
+    *chunks, _done = events(client(Speaker(SAYS_CALL)).post("/v1/chat/completions", json=asked).text)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert "".join(delta.get("content") or "" for delta in deltas) == "I look. "
+    (calls,) = (delta["tool_calls"] for delta in deltas if "tool_calls" in delta)
+    assert [(call["index"], call["function"]["name"]) for call in calls] == [(0, "weather")]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_where_a_call_is_asked_for_the_answer_begins_as_one_and_is_held_to_it() -> None:
+    speaker = Speaker('{"name": "weather", "arguments": {"city": "Rome"}}$')
+    chosen = {"type": "function", "function": {"name": "weather"}}
+    asked = HELLO | {"tools": [STRICT], "tool_choice": chosen}
+    (choice,) = client(speaker).post("/v1/chat/completions", json=asked).get_json()["choices"]
+    assert choice["message"]["content"] is None
+    assert [call["function"]["name"] for call in choice["message"]["tool_calls"]] == ["weather"]
+    ((_, options),) = speaker.asked
+    assert options.json_schema is not None
+    assert options.json_schema["properties"]["arguments"] == CITY
+    assert speaker.shown == [([WEATHER], "<tool_call>\n")], "strict is no word of templates"
+
+
+def test_results_of_calls_are_told_as_templates_know_them() -> None:
+    speaker = Speaker("Sunny.$")
+    talk = [
+        {"role": "user", "content": "How is it in Rome?"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "22 degrees"},
+    ]
+    client(speaker).post("/v1/chat/completions", json={"model": "phi", "messages": talk, "tools": [WEATHER]})
+    ((asked, _),) = speaker.asked
+    assert asked[1]["tool_calls"] == [
+        {"type": "function", "function": {"name": "weather", "arguments": {"city": "Rome"}}}
+    ]
+    assert asked[2] == {"role": "tool", "content": "22 degrees"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "schema"),
+    [
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, {"type": "object"}),
+        ({"type": "json_schema", "json_schema": {"name": "city", "schema": CITY, "strict": True}}, CITY),
+    ],
+)
+def test_an_answer_is_held_to_its_format(wanted: Any, schema: Any) -> None:
+    speaker = Speaker("{}$")
+    assert client(speaker).post("/v1/chat/completions", json=HELLO | {"response_format": wanted}).status_code == 200
+    assert speaker.asked[0][1].json_schema == schema

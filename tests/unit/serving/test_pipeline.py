@@ -23,7 +23,7 @@ class Letters:
     def __init__(self, template: str | None) -> None:
         self.chat_template = template
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         return [ord(letter) for letter in text]
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool) -> str:
@@ -31,12 +31,18 @@ class Letters:
         return text.replace(" .", ".") if clean_up_tokenization_spaces else text
 
     def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, add_generation_prompt: bool, return_dict: bool
+        self,
+        conversation: list[dict[str, Any]],
+        *,
+        tools: list[dict[str, Any]] | None,
+        add_generation_prompt: bool,
+        return_dict: bool,
     ) -> Any:
         if conversation[0]["role"] == "assistant":
             raise TemplateError("Conversation roles must alternate")
         turns = "|".join(f"{turn['role']}:{turn['content']}" for turn in conversation)
-        return {"input_ids": self.encode(f"[{turns}]")}
+        names = "".join(f"{tool['function']['name']}>" for tool in tools or ())
+        return {"input_ids": self.encode(f"{names}[{turns}]")}
 
 
 class Recorder:
@@ -141,3 +147,14 @@ def test_a_model_recommends_how_to_choose_tokens_but_not_how_many(tmp_path: Path
     file.write_text(json.dumps({"top_p": 7}))
     with pytest.raises(ModelError, match="recommends what cannot be"):
         recommended(tmp_path)
+
+
+def test_tools_are_shown_by_the_template_and_an_answer_may_be_begun() -> None:
+    engine = Recorder()
+    tool = {"type": "function", "function": {"name": "weather"}}
+    talk = [{"role": "user", "content": "Hi"}]
+    completion = pipeline(engine, "tools <tool_call>").complete(talk, GenerateOptions(), tools=[tool], opening="<x>")
+    assert engine.asked[0][0] == "weather>[user:Hi]<x>"
+    assert "".join(completion) == " fine ."
+    with pytest.raises(RequestError, match="chat template shows it no tools"):
+        pipeline(engine, "no such thing").complete(talk, GenerateOptions(), tools=[tool])

@@ -8,7 +8,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint constrai
 # What the cluster needs of Debian: Go modules and PyPI have the rest.
 CLUSTER_PACKAGES := buildah catatonit iproute2 iptables mmdebstrap runc
 
-.PHONY: demo test setup tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers bench-serving chaos
+.PHONY: demo test setup browser tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers bench-serving chaos
 
 # CLOUD=arm: nodes are agent pools of an emulated Azure.
 CLOUD ?= local
@@ -18,7 +18,7 @@ demo: setup
 up: setup
 	@$(BIN)/kaito up --cloud $(CLOUD)
 
-test: lint
+test: lint browser
 	$(BIN)/pytest -n 2 --dist loadfile
 
 # A real one-node cluster with real Knative, in namespaces of its own; then the main job on it, as tests.
@@ -48,10 +48,19 @@ chaos: tools
 	@$(BIN)/python -m tests.chaos $(N) $(SEED)
 
 cluster-tools: setup
-	@if test "$$(id -u)" = 0 && command -v apt-get >/dev/null && ! dpkg -s $(CLUSTER_PACKAGES) >/dev/null 2>&1; then \
-	  echo "setup: $(CLUSTER_PACKAGES), from Debian"; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(CLUSTER_PACKAGES) >/dev/null; \
-	fi
+	@$(call debian,$(CLUSTER_PACKAGES))
+
+# For the tests of the chat page; without it they are skipped.
+browser: setup
+	@$(call debian,chromium)
+
+# These packages, where that is ours to do.
+define debian
+if test "$$(id -u)" = 0 && command -v apt-get >/dev/null && ! dpkg -s $(1) >/dev/null 2>&1; then \
+  echo "setup: $(1), from Debian"; \
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(1) >/dev/null; \
+fi
+endef
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -1,5 +1,5 @@
 """The HTTP face of a model: the reference operator's routes ``/``, ``/healthz``, ``/health`` and ``/chat``, OpenAI's
-under ``/v1``, and ``/metrics``."""
+under ``/v1``, a page to chat at ``/ui``, and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
 from typing import Any, Final
 
 from flask import Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import HTTPException
 
-from serving import openai
+from serving import openai, openapi
 from serving.chat import EXAMPLE, RequestError, parse
 from serving.metrics import REQUESTS, RUNNING
 from serving.pipeline import Gone
@@ -24,6 +26,11 @@ from serving.startup import Model, NotReadyError
 MAX_WAITING: Final = 64
 #: Seconds after which a request that found no place may try again.
 RETRY_AFTER: Final = "2"
+_PAGE: Final = Path(__file__).with_name("ui.html")
+_ONLY_ITSELF: Final = {
+    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline';"
+    " style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
 _MAX_BODY: Final = 4 * 1024 * 1024  # bytes
 _ROUTES: Final = (
     "POST /chat, /v1/chat/completions or /v1/completions, or GET /, /health, /healthz, /metrics or /v1/models"
@@ -69,8 +76,18 @@ def create_app(model: Callable[[], Model], name: str = "model") -> Flask:
         return {"status": "Healthy"}, 200
 
     @app.get("/metrics")
-    def metrics() -> Response:
+    def figures() -> Response:
         return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/ui")
+    def page() -> Response:
+        return Response(_PAGE.read_bytes(), content_type="text/html; charset=utf-8", headers=_ONLY_ITSELF)
+
+    described = openapi.document(metadata.version("kaito"), name)
+
+    @app.get("/openapi.json")
+    def document() -> dict[str, Any]:
+        return described
 
     @app.post("/chat")
     def chat() -> _Answer:

@@ -96,6 +96,8 @@ class Message(_Strict):
 class ChatRequest(_Strict):
     """The body of POST /chat: a prompt or messages."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["prompt"]}, {"required": ["messages"]}]})
+
     prompt: str | None = Field(None, min_length=1)
     messages: list[Message] | None = Field(None, min_length=1)
     return_full_text: bool = True

@@ -26,6 +26,7 @@ from serving.backends.openvino import OpenVinoEngine
 from serving.backends.torch import DTYPES, TransformersEngine
 from serving.engine import Engine, ModelError
 from serving.gang import Follower, Leader, Place, meet
+from serving.metrics import stage
 from serving.pipeline import PIPELINES
 from serving.pipeline import load as load_pipeline
 from serving.settings import Settings, read
@@ -108,15 +109,17 @@ def main(arguments: list[str] | None = None) -> None:
         if not place.alone:
             meet(place, flags.weights)
         changed = bool(flags.adapter) or not place.alone
-        if choose(flags.backend, flags.weights, changed=changed) == "openvino":
-            engine: Engine = OpenVinoEngine.load(flags.weights)
-        else:
-            engine = TransformersEngine.load(
-                flags.weights,
-                settings.torch_dtype or flags.torch_dtype,
-                change=lambda model: merge(model, flags.adapter),
-                divided=not place.alone,
-            )
+        backend = choose(flags.backend, flags.weights, changed=changed)
+        with stage("load"):
+            if backend == "openvino":
+                engine: Engine = OpenVinoEngine.load(flags.weights)
+            else:
+                engine = TransformersEngine.load(
+                    flags.weights,
+                    settings.torch_dtype or flags.torch_dtype,
+                    change=lambda model: merge(model, flags.adapter),
+                    divided=not place.alone,
+                )
         if place.rank > 0:
             follower = Follower(engine, _fail)
             follower.start()

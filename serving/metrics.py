@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
+import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+_log = structlog.get_logger()
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 REQUESTS: Final = Counter("kaito_requests", "Requests answered, by route and HTTP status.", ["route", "status"])
@@ -17,7 +20,18 @@ GENERATED_TOKENS: Final = Counter("kaito_generated_tokens", "Tokens generated.")
 FIRST_TOKEN: Final = Histogram(
     "kaito_time_to_first_token_seconds", "From a request to its first token.", buckets=_SECONDS
 )
+STARTUP: Final = Gauge("kaito_startup_seconds", "How long a stage of the start took.", ["stage"])
 NEXT_TOKEN: Final = Histogram("kaito_inter_token_seconds", "From one token to the next.", buckets=_SECONDS)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """A stage of the start, timed: at the end that is logged, and kept for Prometheus."""
+    began = time.monotonic()
+    yield
+    seconds = time.monotonic() - began
+    STARTUP.labels(name).set(seconds)
+    _log.info("startup.stage", stage=name, seconds=round(seconds, 3))
 
 
 def measured(tokens: Iterable[int]) -> Iterator[int]:

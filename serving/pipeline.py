@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from serving.chat import SAMPLING, ChatRequest, GenerateOptions, RequestError
 from serving.engine import Engine, ModelError, Tokens, first_line
-from serving.metrics import PROMPT_TOKENS, measured
+from serving.metrics import PROMPT_TOKENS, measured, stage
 from serving.text import Decode, Detokenizer, Stopper
 from serving.tools import speaks_of_tools
 
@@ -215,14 +215,16 @@ def load(engine: Engine, weights: Path, kind: str, wanted: GenerateOptions) -> P
     Raises ModelError.
     """
     try:
-        tokenizer: Tokenizer = _tokenizers(weights).from_pretrained(weights, local_files_only=True)
+        with stage("tokenizer"):
+            tokenizer: Tokenizer = _tokenizers(weights).from_pretrained(weights, local_files_only=True)
         defaults = wanted.over(recommended(weights))
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"the tokenizer in {weights} cannot be loaded: {first_line(error)}") from error
     if kind == "conversational" and tokenizer.chat_template is None:
         raise ModelError(f"the model in {weights} has no chat template; run it with --pipeline text-generation")
     pipeline = Pipeline(tokenizer, engine, defaults)
-    pipeline.warm_up()
+    with stage("warm"):
+        pipeline.warm_up()
     return pipeline
 
 

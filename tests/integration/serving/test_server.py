@@ -45,6 +45,17 @@ def test_it_is_unhealthy_with_a_reason_until_it_can_answer(server: Server) -> No
     assert all(code == 500 and "being loaded" in said for code, said in before)
 
 
+def test_the_stages_of_its_start_are_logged_and_kept(server: Server) -> None:
+    said = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    stages = {line["stage"]: line["seconds"] for line in said if line["event"] == "startup.stage"}
+    assert list(stages) == ["load", "tokenizer", "warm"]
+    (total,) = (line["seconds"] for line in said if line["event"] == "model.ready")
+    assert 0 < sum(stages.values()) <= total
+    told = httpx.get(f"{server.url}/metrics", timeout=5).text
+    kept = dict(re.findall(r'^kaito_startup_seconds\{stage="(\w+)"\} (.+)$', told, re.MULTILINE))
+    assert {name: round(float(value), 3) for name, value in kept.items()} == stages
+
+
 def test_a_plain_curl_gets_the_capital_of_france(server: Server) -> None:
     asked = ["curl", "-sS", f"{server.url}/chat", "-d", json.dumps({"prompt": QUESTION})]
     said = subprocess.run(asked, capture_output=True, check=True, timeout=60).stdout

@@ -15,6 +15,17 @@ from kaito.runtime.keys import Key
 from tests.chaos.world import CATALOGUE, World
 
 
+def with_two_claims() -> tuple[World, Key]:
+    """Both Ready; the second one's key."""
+    world, other = World(), Key(MACHINE, "", "ws112233445")
+    world.create(other)
+    for _ in range(20):
+        world.turn(key=other)
+        world.turn()
+        world.seconds += 10
+    return world, other
+
+
 def test_a_node_that_never_joins_is_given_up() -> None:
     world = World()
     world.kubelet = False
@@ -57,13 +68,7 @@ def test_a_node_that_falls_silent_is_replaced_by_one_of_its_kind() -> None:
 
 
 def test_where_all_nodes_fall_silent_none_is_replaced() -> None:
-    world = World()
-    other = Key(MACHINE, "", "ws112233445")
-    world.create(other)
-    for _ in range(20):
-        world.turn(key=other)
-        world.turn()
-        world.seconds += 10
+    world, other = with_two_claims()
     world.report("Unknown")
     for _ in range(20):
         world.turn()
@@ -169,13 +174,7 @@ def test_a_node_that_works_outlives_a_failed_operation_of_its_pool() -> None:
 
 
 def test_lost_nodes_are_not_replaced_all_at_once() -> None:
-    world = World()
-    other = Key(MACHINE, "", "ws112233445")
-    world.create(other)
-    for _ in range(20):
-        world.turn(key=other)
-        world.turn()
-        world.seconds += 10
+    world, other = with_two_claims()
     for node in world.nodes():
         world.cluster.lose(NODE, node["metadata"]["name"])
     for _ in range(20):

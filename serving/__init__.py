@@ -1,7 +1,9 @@
 """The inference server: one model from one directory, answering POST /chat and OpenAI's API.
 
-``chat`` and ``openai`` are the requests, ``pipeline`` turns them into tokens and tokens into answers, ``text`` as they
-come; ``engine`` is what continues tokens, ``backends`` those there are, ``startup`` loads one while the port is already
-open, ``app`` is the HTTP face, ``metrics`` what it says of itself, ``__main__`` the process, ``export`` writes a model
-for OpenVINO. It knows no Kubernetes: its container gets a directory of weights, a few flags and $PORT.
+``chat`` and ``completions`` are the requests, with ``schema`` and ``tools`` for what an answer is held to and calls;
+``pipeline`` turns them into tokens and tokens into answers, ``text`` as they come; ``engine`` is what continues tokens,
+``backends`` those there are, ``startup`` loads one while the port is already open, ``app`` is the HTTP face with
+``openai`` and ``ui.html``, which ``openapi`` describes, ``metrics`` what it says of itself, ``__main__`` the process,
+``export`` writes a model for OpenVINO. It knows no Kubernetes: its container gets a directory of weights, a few flags
+and $PORT.
 """

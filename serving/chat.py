@@ -32,11 +32,13 @@ EXAMPLES = {
 }
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Unknown names, and values of another type, are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class GenerateOptions(_Strict):
+class GenerateOptions(Strict):
     """How the answer's tokens are chosen. Lengths are in tokens; ``max_length`` counts the prompt too."""
 
     max_length: int = Field(200, ge=1)
@@ -86,14 +88,14 @@ class GenerateOptions(_Strict):
         return self.do_sample and self.temperature > 0
 
 
-class Message(_Strict):
+class Message(Strict):
     """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-class ChatRequest(_Strict):
+class ChatRequest(Strict):
     """The body of POST /chat: a prompt or messages."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["prompt"]}, {"required": ["messages"]}]})

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from serving.chat import ChatRequest
-from serving.openai import ChatCompletionRequest, CompletionRequest
+from serving.completions import ChatCompletionRequest, CompletionRequest
 
 Schema = dict[str, Any]
 

@@ -18,6 +18,7 @@ import structlog
 
 from serving.chat import GenerateOptions, RequestError
 from serving.engine import ModelError, Stream, first_line
+from serving.metrics import BATCH, CACHE
 
 #: Beside the weights.
 FOLDER: Final = "openvino"
@@ -143,6 +144,9 @@ class OpenVinoEngine:
             for request, (stream, handle) in list(running.items()):
                 if _told(stream, handle):
                     del running[request]
+            seen = self._pipeline.get_metrics()
+            BATCH.set(seen.scheduled_requests if running else 0)
+            CACHE.set(seen.cache_usage / 100)
 
     def _forget(self) -> None:
         """What was stopped goes with a step, before anything new may come."""

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ import structlog
 
 from serving.chat import GenerateOptions
 from serving.engine import ModelError, Stream, first_line
+from serving.metrics import BATCH, GPU_MEMORY
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +77,8 @@ class TransformersEngine:
             device=str(model.device),
             threads=torch.get_num_threads(),
         )
+        for gpu in range(torch.cuda.device_count()):
+            GPU_MEMORY.labels(str(gpu)).set_function(partial(torch.cuda.memory_reserved, gpu))
         return cls(model.eval(), weights)
 
     @property
@@ -92,7 +95,7 @@ class TransformersEngine:
 
     def _run(self, stream: Stream, ids: list[int], options: GenerateOptions, new_tokens: int) -> None:
         try:
-            with self._lock:
+            with self._lock, BATCH.track_inprogress():
                 self._continue(stream, ids, options, new_tokens)
         except BaseException as error:
             stream.end(error)

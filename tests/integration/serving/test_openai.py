@@ -153,6 +153,9 @@ def test_where_the_client_hangs_up_the_generation_ends(server: Server, client: o
     )
     next(iter(stream))
     assert running(server) == 1
+    if server.backend == "openvino":
+        assert 0 < figure(server, "kaito_cache_usage_ratio") < 1
+    assert figure(server, "kaito_batch_size") == 1
     stream.close()
     until_idle(server)
 
@@ -164,14 +167,18 @@ def test_where_nobody_waits_for_a_whole_answer_the_generation_ends(server: Serve
     until_idle(server)
 
 
-def running(server: Server) -> float:
+def figure(server: Server, name: str) -> float:
     lines = httpx.get(f"{server.url}/metrics", timeout=5).text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("kaito_requests_running "))
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
+def running(server: Server) -> float:
+    return figure(server, "kaito_requests_running")
 
 
 def until_idle(server: Server) -> None:
     deadline, pause = time.monotonic() + 10, threading.Event()
-    while running(server):
+    while running(server) or figure(server, "kaito_batch_size"):
         assert time.monotonic() < deadline, "it still generates"
         pause.wait(0.05)
 

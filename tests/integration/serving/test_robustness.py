@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 
 from tests.integration.serving.process import Server, serving
-from tests.integration.serving.test_openai import until_idle
+from tests.integration.serving.test_openai import running, until_idle
 from tests.questions import QUESTIONS
 
 REQUESTS, CLIENTS = int(os.environ.get("REQUESTS", "300")), 24
@@ -158,11 +158,6 @@ def worker(server: Server) -> int:
 
 def descriptors(server: Server) -> int:
     return len(list(Path(f"/proc/{worker(server)}/fd").iterdir()))
-
-
-def running(server: Server) -> float:
-    lines = httpx.get(f"{server.url}/metrics", timeout=5).text.splitlines()
-    return float(next(line for line in lines if line.startswith("kaito_requests_running ")).split()[1])
 
 
 def until(holds: Callable[[], bool]) -> None:

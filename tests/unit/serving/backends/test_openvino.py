@@ -36,6 +36,12 @@ def test_how_tokens_are_chosen() -> None:
     assert (beams.num_beams, beams.no_repeat_ngram_size, beams.length_penalty) == (3, 2, 0.5)
 
 
+def test_an_answer_is_held_to_a_schema() -> None:
+    config = told(GenerateOptions(json_schema={"type": "integer", "title": "a number"}))
+    assert config.structured_output_config.json_schema == '{"type": "integer"}'
+    assert told(GenerateOptions()).structured_output_config is None
+
+
 def test_without_a_seed_each_is_another() -> None:
     assert told(GenerateOptions()).rng_seed != told(GenerateOptions()).rng_seed
 

@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,7 +82,7 @@ def create_app(model: Callable[[], Model], name: str = "model") -> Flask:
     def page() -> Response:
         return Response(_PAGE.read_bytes(), content_type="text/html; charset=utf-8", headers=_ONLY_ITSELF)
 
-    described = openapi.document(metadata.version("kaito"), name)
+    described = openapi.document(name)
 
     @app.get("/openapi.json")
     def document() -> dict[str, Any]:

@@ -57,7 +57,7 @@ _ANSWERS: Final = {
 }
 
 
-def document(version: str, model: str) -> Schema:
+def document(model: str) -> Schema:
     """For ``GET /openapi.json``; ``model``: the name of the one that is served."""
     taken = {kind.__name__: kind for kind in (ChatRequest, ChatCompletionRequest, CompletionRequest)}
     schemas: dict[str, Schema] = dict(_ANSWERS)
@@ -69,7 +69,7 @@ def document(version: str, model: str) -> Schema:
         schemas[name] = schema
     return {
         "openapi": "3.1.0",
-        "info": {"title": "KAITO inference server", "version": version},
+        "info": {"title": "KAITO inference server", "version": "1"},
         "paths": {
             "/": {"get": _get("Is the server there?", "Running")},
             "/health": {"get": _get("Has the model answered once?", "Health", failing="Health")},

@@ -75,18 +75,16 @@ def create_app(model: Callable[[], Model], name: str = "model") -> Flask:
         return {"status": "Healthy"}, 200
 
     @app.get("/metrics")
-    def figures() -> Response:
+    def metrics() -> Response:
         return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
     @app.get("/ui")
     def page() -> Response:
         return Response(_PAGE.read_bytes(), content_type="text/html; charset=utf-8", headers=_ONLY_ITSELF)
 
-    described = openapi.document(name)
-
     @app.get("/openapi.json")
     def document() -> dict[str, Any]:
-        return described
+        return openapi.document(name)
 
     @app.post("/chat")
     def chat() -> _Answer:

@@ -73,8 +73,8 @@ class GenerateOptions(Strict):
 
     @property
     def grammar(self) -> str:
-        """The schema as JSON; empty where the answer is free."""
-        return "" if self.json_schema is None else json.dumps(self.json_schema, ensure_ascii=False)
+        """The schema as JSON, where there is one."""
+        return json.dumps(self.json_schema, ensure_ascii=False)
 
     def over(self, defaults: GenerateOptions) -> GenerateOptions:
         """These options, where one was named; the model's own ``defaults`` elsewhere."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from serving.backends.openvino import DETOKENIZER, FOLDER, TOKENIZER, is_exported
 from serving.engine import ModelError, first_line
+from serving.tokenizer import read_tokenizer
 
 
 def export(weights: Path) -> None:
@@ -23,7 +24,6 @@ def export(weights: Path) -> None:
     import openvino
     from openvino_tokenizers import convert_tokenizer
     from optimum.intel import OVModelForCausalLM, OVWeightQuantizationConfig
-    from transformers import AutoTokenizer
 
     with tempfile.TemporaryDirectory(prefix=".openvino-", dir=weights) as work:
         made = Path(work) / FOLDER
@@ -36,7 +36,7 @@ def export(weights: Path) -> None:
                 local_files_only=True,
             )
             model.save_pretrained(made)
-            tokenizer = AutoTokenizer.from_pretrained(weights, local_files_only=True)
+            tokenizer = read_tokenizer(weights)
             for name, part in zip(
                 (TOKENIZER, DETOKENIZER), convert_tokenizer(tokenizer, with_detokenizer=True), strict=True
             ):

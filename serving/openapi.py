@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -57,6 +58,7 @@ _ANSWERS: Final = {
 }
 
 
+@cache
 def document(model: str) -> Schema:
     """For ``GET /openapi.json``; ``model``: the name of the one that is served."""
     taken = {kind.__name__: kind for kind in (ChatRequest, ChatCompletionRequest, CompletionRequest)}

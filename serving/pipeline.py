@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from jinja2 import TemplateError
 from pydantic import ValidationError
@@ -25,32 +25,13 @@ from serving.chat import SAMPLING, ChatRequest, GenerateOptions, RequestError
 from serving.engine import Engine, ModelError, Tokens, first_line
 from serving.metrics import PROMPT_TOKENS, measured, stage
 from serving.text import Decode, Detokenizer, Stopper
+from serving.tokenizer import Tokenizer, read_tokenizer
 from serving.tools import speaks_of_tools
 
 PIPELINES: Final = ("text-generation", "conversational")
 #: Is whoever asked not there any more?
 Gone = Callable[[], bool]
 _RECOMMENDED: Final = SAMPLING | {"do_sample", "repetition_penalty"}
-
-
-class Tokenizer(Protocol):
-    """What is used of a transformers tokenizer."""
-
-    chat_template: str | None
-    eos_token_id: int | None
-
-    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]: ...
-
-    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool) -> str: ...
-
-    def apply_chat_template(
-        self,
-        conversation: list[dict[str, Any]],
-        *,
-        tools: list[dict[str, Any]] | None,
-        add_generation_prompt: bool,
-        return_dict: bool,
-    ) -> Any: ...
 
 
 class Completion:
@@ -216,7 +197,7 @@ def load(engine: Engine, weights: Path, kind: str, wanted: GenerateOptions) -> P
     """
     try:
         with stage("tokenizer"):
-            tokenizer: Tokenizer = _tokenizers(weights).from_pretrained(weights, local_files_only=True)
+            tokenizer = read_tokenizer(weights)
         defaults = wanted.over(recommended(weights))
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"the tokenizer in {weights} cannot be loaded: {first_line(error)}") from error
@@ -226,18 +207,6 @@ def load(engine: Engine, weights: Path, kind: str, wanted: GenerateOptions) -> P
     with stage("warm"):
         pipeline.warm_up()
     return pipeline
-
-
-def _tokenizers(weights: Path) -> Any:
-    """The class of its tokenizer; where that is all in one file, the one whose import takes two seconds, not five."""
-    file = weights / "tokenizer_config.json"
-    if file.is_file() and json.loads(file.read_text()).get("tokenizer_class") == "PreTrainedTokenizerFast":
-        from transformers import PreTrainedTokenizerFast
-
-        return PreTrainedTokenizerFast
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer
 
 
 def recommended(weights: Path) -> GenerateOptions:

@@ -35,6 +35,11 @@ class Detokenizer:
         return text[len(before) :]
 
 
+def begun(text: str, word: str) -> int:
+    """How many letters at the end of ``text`` are the beginning of ``word``."""
+    return next((n for n in range(min(len(word) - 1, len(text)), 0, -1) if text.endswith(word[:n])), 0)
+
+
 class Stopper:
     """Passes text on up to the first of the ``words``; the beginning of one is held back until it is clear."""
 
@@ -50,7 +55,7 @@ class Stopper:
         if found:
             self.stopped, self._held = True, ""
             return seen[: min(found)]
-        keep = max((self._begun(seen, word) for word in self._words), default=0)
+        keep = max((begun(seen, word) for word in self._words), default=0)
         self._held = seen[len(seen) - keep :]
         return seen[: len(seen) - keep]
 
@@ -58,8 +63,3 @@ class Stopper:
         """What was held back and was none."""
         held, self._held = self._held, ""
         return held
-
-    @staticmethod
-    def _begun(text: str, word: str) -> int:
-        """How many letters at the end of ``text`` are the beginning of ``word``."""
-        return next((n for n in range(min(len(word) - 1, len(text)), 0, -1) if text.endswith(word[:n])), 0)

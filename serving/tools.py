@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from serving.schema import Schema
+from serving.text import begun
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 #: What the answer begins with where a call is asked for.
@@ -60,8 +61,7 @@ class Listener:
             return ""
         at = self._held.find(OPEN)
         if at < 0:
-            begun = (n for n in range(min(len(OPEN) - 1, len(self._held)), 0, -1) if self._held.endswith(OPEN[:n]))
-            at = len(self._held) - next(begun, 0)
+            at = len(self._held) - begun(self._held, OPEN)
         else:
             self._calling = True
         passed, self._held = self._held[:at], self._held[at:]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -38,7 +37,7 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     cloud = _cloud(settings)
     if claim.deleting:
         return terminate(obj, claim, cloud.release(claim, observed, settings, now), now)
-    sku = _sku(_had_types(observed) + claim.instance_types, catalogue)
+    sku = _sku(claim, observed, catalogue)
     if sku is None:
         return Plan(told(obj, claim, (stage(claim, 0, "False", "InstanceTypeUnknown", _unknown(claim)),), {}, now))
     plan = _towards(obj, claim, sku, cloud.launch(claim, sku, observed, settings, now), now)
@@ -60,7 +59,7 @@ def refused(observed: Observed, write: Refused, catalogue: Catalogue, settings: 
     if claim.deleting:
         stays = aks.kept(claim, aks.release(claim, observed, settings, now), error)
         return terminate(obj, claim, stays, now)
-    sku = _sku(_had_types(observed) + claim.instance_types, catalogue)
+    sku = _sku(claim, observed, catalogue)
     assert sku is not None, "else nothing was asked for"
     planned = aks.launch(claim, sku, observed, settings, now)
     return _towards(obj, claim, sku, aks.refused(claim, planned, observed, write.effect, error, now), now)
@@ -102,14 +101,11 @@ def _left_behind(pool: Pool | AzureError | None) -> Plan:
     return Plan(settled=not isinstance(pool, AzureError))
 
 
-def _had_types(observed: Observed) -> tuple[str, ...]:
-    """What its nodes are: of a claim with several instance types, one that was to be had."""
-    return tuple((node["metadata"].get("labels") or {}).get(INSTANCE_TYPE, "") for node in observed.nodes)
-
-
-def _sku(instance_types: Sequence[str], catalogue: Catalogue) -> Sku | None:
-    """The first of them that we know."""
-    return next((sku for name in instance_types if (sku := catalogue.sku(name))), None)
+def _sku(claim: Claim, observed: Observed, catalogue: Catalogue) -> Sku | None:
+    """What its node is: of several instance types, one that was to be had. Else the first of those asked for that we
+    know."""
+    got = [(node["metadata"].get("labels") or {}).get(INSTANCE_TYPE, "") for node in observed.nodes]
+    return next((sku for name in (*got, *claim.instance_types) if (sku := catalogue.sku(name))), None)
 
 
 def _unknown(claim: Claim) -> str:

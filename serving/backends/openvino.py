@@ -72,7 +72,7 @@ class OpenVinoEngine:
         import numpy as np
         import openvino
 
-        if options.grammar and not self._grammars:
+        if options.json_schema is not None and not self._grammars:
             raise RequestError(f"This model was exported without {TOKENIZER}, which answers of a JSON schema need.")
         config = self.config(options, self._ends, len(ids), new_tokens)
         stream = Stream()
@@ -110,7 +110,7 @@ class OpenVinoEngine:
             config.top_k = options.top_k or config.top_k
             config.min_p = options.min_p or 0.0
             config.rng_seed = secrets.randbits(32) if options.seed is None else options.seed
-        if options.grammar:
+        if options.json_schema is not None:
             config.structured_output_config = openvino_genai.StructuredOutputConfig(json_schema=options.grammar)
         try:
             config.validate()

@@ -18,6 +18,7 @@ import structlog
 from serving.chat import GenerateOptions
 from serving.engine import ModelError, Stream, first_line
 from serving.metrics import BATCH, GPU_MEMORY
+from serving.tokenizer import read_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -115,7 +116,7 @@ class TransformersEngine:
                 attention_mask=torch.ones_like(prompt),
                 max_new_tokens=new_tokens,
                 streamer=_Streamer(stream, len(ids)) if alone else None,
-                logits_processor=[self._grammars.held_to(options.grammar)] if options.grammar else None,
+                logits_processor=None if options.json_schema is None else [self._grammars.held_to(options.grammar)],
                 stopping_criteria=[lambda *_, **__: torch.tensor([stream.closed], device=prompt.device)],
                 **_arguments(options),
             )
@@ -156,9 +157,8 @@ class _Grammars:
     @cached_property
     def _compiler(self) -> Any:
         import xgrammar
-        from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(self._weights, local_files_only=True)
+        tokenizer = read_tokenizer(self._weights)
         return xgrammar.GrammarCompiler(xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=self._vocabulary))
 
 

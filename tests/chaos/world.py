@@ -22,7 +22,7 @@ from kaito.api.claims import GPU, INSTANCE_TYPE, NodeRequest, render_claim
 from kaito.api.conditions import rfc3339
 from kaito.api.nodes import is_ready
 from kaito.api.resources import MACHINE, NODE, Kind, Object
-from kaito.embedded.arm.emulator import NO_FAULT, Arm, Faults
+from kaito.embedded.arm.emulator import NO_FAULT, Arm, Fault, Faults, Response
 from kaito.embedded.arm.transport import Token, transport
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, Kube
@@ -33,6 +33,17 @@ START = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 CLUSTER = ManagedCluster("s-1", "rg", "cluster")
 CATALOGUE = presets.load()
 LABELS = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "default"}
+
+
+def first(*faults: Fault, method: str = "PUT") -> Faults:
+    """These faults, for the first requests of that method."""
+    left = list(faults)
+    return lambda asked, _: left.pop(0) if left and asked == method else NO_FAULT
+
+
+def error(status: int, code: str, message: str, **headers: str) -> Fault:
+    """That request is refused so."""
+    return Fault(Response(status, {"error": {"code": code, "message": message}}, headers))
 
 
 class World:

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from functions.provisioner.aks.failure import Cause, Failure
-from functions.provisioner.aks.pool import Pool
 from functions.provisioner.launch import stage
 from functions.provisioner.observed import Observed
 from kaito.api.claims import Claim
@@ -29,11 +28,6 @@ def noted(claim: Claim) -> int:
     """The attempt that comes next, as the claim says."""
     found = claim.metadata.annotations.get(ANNOTATION_ATTEMPT, "")
     return int(found) if found.isdecimal() else 0
-
-
-def upcoming(claim: Claim, pool: Pool | None) -> int:
-    """The attempt that comes next, or is under way with the claim's pool."""
-    return max(noted(claim), pool.attempt if pool else 0)
 
 
 def pending(claim: Claim, now: datetime) -> tuple[float, str]:

@@ -6,7 +6,6 @@ pool that failed is deleted once the claim says why; one whose node works is not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,20 +13,17 @@ from typing import Final
 from functions.provisioner.aks import attempts
 from functions.provisioner.aks.effects import AbortPool, CreatePool, DeletePool
 from functions.provisioner.aks.failure import AzureError, Cause, Failure, classify
-from functions.provisioner.aks.health import HELD_BACK, LABEL_INITIALIZED, Wait, held_back, unequipped, unhealthy
-from functions.provisioner.aks.pool import Pool, claim_label, pool_name, render
-from functions.provisioner.initialization import initialized
+from functions.provisioner.aks.nodes import adopt, doubt_of, forget, had, is_earlier, joined_of, minutes, working
+from functions.provisioner.aks.pool import Pool, pool_name, render
 from functions.provisioner.launch import Launch, Release, stage
 from functions.provisioner.observed import Observed
-from functions.provisioner.registration import registered
 from functions.provisioner.settings import Settings
 from kaito.api.claims import Claim
 from kaito.api.conditions import parse_time
 from kaito.api.meta import Condition
-from kaito.api.nodes import is_ready
-from kaito.api.resources import NODE, Object
+from kaito.api.resources import Object
 from kaito.runtime.keys import Key
-from kaito.runtime.plan import Apply, Delete, Effect
+from kaito.runtime.plan import Effect
 from presets import Sku
 
 #: Seconds until looking again at what Azure is busy with: nothing tells when it is done.
@@ -75,10 +71,10 @@ def release(claim: Claim, observed: Observed, settings: Settings, now: datetime)
             why = f"its claim {claim.metadata.name} goes"
             told = _leaving(claim, pool, settings, now)
             return Release(discard(pool, why), done=False, condition=told, requeue_after=POLL)
-        case None if (node := _working(observed)) and not _was_going(claim):
+        case None if (node := working(observed)) and not _was_going(claim):
             return Release((), done=False, condition=_astray(claim, node), requeue_after=POLL)
         case None:
-            return Release(_forget(observed.nodes), done=True)
+            return Release(forget(observed.nodes), done=True)
         case Pool():
             return Release((), done=True)
 
@@ -92,7 +88,7 @@ def refused(
     if not isinstance(effect, CreatePool):
         told = attempts.but(planned.condition, failure)
         return replace(planned, condition=told, effects=(), requeue_after=failure.pause(0))
-    attempt = attempts.upcoming(claim, None)
+    attempt = attempts.noted(claim)
     if not failure.cause.is_the_pools:
         pause = failure.pause(0)
         record = attempts.note(observed, attempt, now, pause)
@@ -127,9 +123,9 @@ def _unseen(claim: Claim, observed: Observed, failure: Failure) -> Launch:
 
 
 def _start(claim: Claim, observed: Observed, now: datetime) -> Launch:
-    if node := _working(observed):
+    if node := working(observed):
         return _launch(claim, observed, _astray(claim, node), requeue_after=POLL)
-    gone = _forget(observed.nodes)
+    gone = forget(observed.nodes)
     left, after = attempts.pending(claim, now)
     if left > 0:
         told = _still(claim, f"its agent pool is to be created, after {after}")
@@ -137,7 +133,7 @@ def _start(claim: Claim, observed: Observed, now: datetime) -> Launch:
     types = claim.instance_types
     if not types:
         return _launch(claim, observed, attempts.condition(claim, _NO_TYPE), gone)
-    attempt = attempts.upcoming(claim, None)
+    attempt = attempts.noted(claim)
     vm_size = types[attempt % len(types)]
     try:
         body = render(claim, observed.cluster, vm_size, attempt, now)
@@ -150,23 +146,10 @@ def _start(claim: Claim, observed: Observed, now: datetime) -> Launch:
     return _launch(claim, observed, condition, (*gone, CreatePool(name, body, why)), requeue_after=POLL)
 
 
-def _working(observed: Observed) -> Object | None:
-    """A node whose kubelet reports. Is its pool not there? Then we ask of the wrong cluster, or its machine has gone
-    just now, and it will be said to be not Ready in a minute."""
-    return next((node for node in observed.nodes if is_ready(node)), None)
-
-
 def _astray(claim: Claim, node: Object) -> Condition:
     name = pool_name(Key(claim.kind, "", claim.metadata.name))
     said = f"node {node['metadata']['name']} works, and Azure says that there is no agent pool {name}"
     return stage(claim, 0, "Unknown", "AgentPoolNotFound", f"{said}: is AZURE_CLUSTER_NAME this cluster's?")
-
-
-def _forget(nodes: Sequence[Object]) -> tuple[Effect, ...]:
-    """The Nodes whose pool is gone: what removes them on AKS may be late, and they would pass for the next pool's."""
-    why = "its agent pool is gone"
-    metas = (node["metadata"] for node in nodes)
-    return tuple(Delete(NODE, it["name"], "", it["uid"], why) for it in metas if not it.get("deletionTimestamp"))
 
 
 def _occupied(claim: Claim, pool: Pool) -> Launch:
@@ -181,15 +164,7 @@ def _occupied(claim: Claim, pool: Pool) -> Launch:
 
 def _has_worked(claim: Claim, observed: Observed, pool: Pool) -> bool:
     """Has the pool a node that works, or had one?"""
-    return _working(observed) is not None or bool(_had(claim, pool))
-
-
-def _had(claim: Claim, pool: Pool) -> str:
-    """The name of the node that has registered of this pool, and may be lost since; empty where none has."""
-    joined = claim.conditions.get(claim.stages[1])
-    if joined is None or pool.created is None or parse_time(joined.last_transition_time) < pool.created:
-        return ""  # what the claim says is of an earlier pool
-    return claim.status.node_name
+    return working(observed) is not None or bool(had(claim, pool))
 
 
 def _why(claim: Claim, pool: Pool) -> Failure:
@@ -204,7 +179,7 @@ def _under_way(claim: Claim, observed: Observed, pool: Pool, settings: Settings,
     """Creating, or whatever else that will end."""
     waited = now - (pool.created or now)
     if pool.state == "Creating" and waited > timedelta(seconds=settings.launch_deadline):
-        within = _minutes(settings.launch_deadline)
+        within = minutes(settings.launch_deadline)
         condition = stage(claim, 0, "Unknown", _TIMEOUT, f"agent pool {pool.name} was not there within {within}")
         return _launch(claim, observed, condition, (AbortPool(pool.name, "it takes too long"),), requeue_after=POLL)
     if pool.state != "Creating":
@@ -214,8 +189,8 @@ def _under_way(claim: Claim, observed: Observed, pool: Pool, settings: Settings,
 
 
 def _made(claim: Claim, sku: Sku, observed: Observed, pool: Pool, settings: Settings, now: datetime) -> Launch:
-    nodes = _joined(claim, observed)
-    doubt = _doubt(claim, sku, nodes, observed, pool, settings, now)
+    nodes = joined_of(claim, observed)
+    doubt = doubt_of(claim, sku, observed, pool, settings, now)
     if isinstance(doubt, Failure):
         return _again(claim, observed, pool, doubt, now)
     state = "there" if pool.state == "Succeeded" else pool.state + (f" ({pool.error})" if pool.error else "")
@@ -225,73 +200,13 @@ def _made(claim: Claim, sku: Sku, observed: Observed, pool: Pool, settings: Sett
         condition = stage(claim, 0, "True", "Launched", said[: attempts.MESSAGE])
     else:
         condition = stage(claim, 0, "Unknown", f"AgentPool{pool.state}", said[: attempts.MESSAGE])
-    effects = _adopt(claim, sku, nodes) if len(nodes) == 1 else ()
+    effects = adopt(claim, sku, nodes) if len(nodes) == 1 else ()
     if nodes and attempts.noted(claim) > pool.attempt:  # it was to be given up, and has come back
         effects = (*effects, attempts.note(observed, pool.attempt, now, 0))
     again = [doubt.seconds] if doubt else []
     if pool.state != "Succeeded" and not pool.failed:  # it will be something else soon
         again.append(POLL)
     return _launch(claim, observed, condition, effects, requeue_after=min(again, default=None))
-
-
-def _doubt(
-    claim: Claim,
-    sku: Sku,
-    nodes: Sequence[Object],
-    observed: Observed,
-    pool: Pool,
-    settings: Settings,
-    now: datetime,
-) -> Failure | Wait | None:
-    """Why a pool that is there is given up; else until when it may come to that, None where all is well."""
-    if len(nodes) > 1:  # which is told, and left alone
-        return None
-    deadline = settings.registration_deadline
-    if nodes:
-        doubt = unhealthy(nodes[0], observed.others, observed.missing, settings.repair_after, now)
-        joined = claim.conditions.get(claim.stages[1])
-        since = parse_time(joined.last_transition_time) if joined and joined.status == "True" else now
-        return doubt or unequipped(nodes[0], sku.gpus, (now - since).total_seconds(), deadline)
-    lost = _had(claim, pool)
-    left = deadline - _alone(claim, now, since_lost=bool(lost)).total_seconds()
-    if left > 0 and attempts.noted(claim) <= pool.attempt:  # else it is being given up
-        return Wait(left)
-    if lost:
-        if held_back(observed.others, observed.missing):
-            return HELD_BACK
-        message = f"node {lost} of agent pool {pool.name} is gone, and has not come back within {_minutes(deadline)}"
-        return Failure(Cause.UNHEALTHY, "NodeLost", message)
-    said = f"no node of agent pool {pool.name} has joined within {_minutes(deadline)}"
-    return Failure(Cause.REFUSED, "RegistrationTimeout", f"{said}: is AZURE_CLUSTER_NAME this cluster's?")
-
-
-def _alone(claim: Claim, now: datetime, *, since_lost: bool) -> timedelta:
-    """How long a pool that is there has had no node: since that was lost, else since it is there."""
-    launched, joined = (claim.conditions.get(name) for name in claim.stages[:2])
-    if joined is None or joined.status == "True":
-        return timedelta()
-    if since_lost:
-        return now - parse_time(joined.last_transition_time)
-    if launched is None or launched.status != "True":
-        return timedelta()
-    return now - max(parse_time(it.last_transition_time) for it in (launched, joined))
-
-
-def _adopt(claim: Claim, sku: Sku, nodes: Sequence[Object]) -> tuple[Effect, ...]:
-    """The labels of its claim that its kubelet could not register with, and those that Karpenter's nodes have; what it
-    says itself stays."""
-    meta = nodes[0]["metadata"]
-    has = meta.get("labels") or {}
-    usable = initialized(claim, sku, nodes, registered(claim, nodes)).status == "True"
-    karpenters = {"karpenter.sh/registered": "true", **({LABEL_INITIALIZED: "true"} if usable else {})}
-    asked = {**claim.metadata.labels, **claim_label(claim)}
-    wanted = {**{name: value for name, value in asked.items() if has.get(name, value) == value}, **karpenters}
-    if LABEL_INITIALIZED in has:
-        wanted[LABEL_INITIALIZED] = has[LABEL_INITIALIZED]
-    if wanted.items() <= has.items():
-        return ()
-    applied = {"name": meta["name"], "uid": meta["uid"], "labels": wanted}
-    return (Apply({"apiVersion": "v1", "kind": "Node", "metadata": applied}, f"it is {claim.metadata.name}'s"),)
 
 
 def _again(claim: Claim, observed: Observed, pool: Pool, failure: Failure, now: datetime) -> Launch:
@@ -316,36 +231,18 @@ def _launch(
     *,
     requeue_after: float | None = None,
 ) -> Launch:
-    nodes, pool = _joined(claim, observed), observed.pool
-    outlived = _forget([node for node in observed.nodes if isinstance(pool, Pool) and _is_earlier(node, claim, pool)])
+    nodes, pool = joined_of(claim, observed), observed.pool
+    outlived = forget([node for node in observed.nodes if isinstance(pool, Pool) and is_earlier(node, claim, pool)])
     facts: Object = {}
     if nodes:
         capacity = (nodes[0].get("status") or {}).get("capacity") or {}
         facts = {"providerID": nodes[0]["spec"]["providerID"], "capacity": capacity}
-    elif claim.status.node_name and (isinstance(pool, AzureError) or (pool and _had(claim, pool))):
+    elif claim.status.node_name and (isinstance(pool, AzureError) or (pool and had(claim, pool))):
         # That it had one is what tells a node that is lost from one that has not come yet.
         facts = {"providerID": claim.status.provider_id, "nodeName": claim.status.node_name}
     if isinstance(pool, Pool) and pool.image:
         facts["imageID"] = pool.image
     return Launch(condition, nodes, (*outlived, *effects), facts, requeue_after)
-
-
-def _joined(claim: Claim, observed: Observed) -> tuple[Object, ...]:
-    """Its nodes that the cloud stands for: none where it says that their pool is gone."""
-    pool = observed.pool
-    if pool is None:
-        return ()
-    theirs = [node for node in observed.nodes if (node.get("spec") or {}).get("providerID")]
-    return tuple(node for node in theirs if not (isinstance(pool, Pool) and _is_earlier(node, claim, pool)))
-
-
-def _is_earlier(node: Object, claim: Claim, pool: Pool) -> bool:
-    """Is it of an earlier pool of that name, and has outlived it? A machine of the next one may take its name, and its
-    Node, over: then it has been Ready since."""
-    since = node["metadata"].get("creationTimestamp")
-    if is_ready(node) or since is None or pool.created is None or _had(claim, pool) == node["metadata"]["name"]:
-        return False
-    return parse_time(since) < pool.created
 
 
 def _still(claim: Claim, otherwise: str) -> Condition:
@@ -362,7 +259,7 @@ def _leaving(claim: Claim, pool: Pool, settings: Settings, now: datetime) -> Con
     assert since is not None
     if (now - parse_time(since)).total_seconds() <= settings.launch_deadline:
         return _going(claim, f"agent pool {pool.name} is going, since {since}")
-    said = f"agent pool {pool.name} is {pool.state}, and not gone {_minutes(settings.launch_deadline)} after {since}"
+    said = f"agent pool {pool.name} is {pool.state}, and not gone {minutes(settings.launch_deadline)} after {since}"
     return stage(claim, 0, "False", "TerminationTimeout", f"{said}: what does Azure's activity log say of it?")
 
 
@@ -374,7 +271,3 @@ def _was_going(claim: Claim) -> bool:
     """Was its pool seen, and to go?"""
     before = claim.conditions.get(claim.stages[0])
     return before is not None and before.reason in (_GOING, "TerminationTimeout")
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes"

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,3 +100,25 @@ def _ready(process: subprocess.Popen[bytes], port: int, log: Path) -> Iterator[S
         yield found
     finally:
         stop(process)
+
+
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for that; a server that does not answer yet is waited for, too."""
+    deadline, never = time.monotonic() + seconds, threading.Event()
+    while True:
+        with suppress(httpx.TransportError):
+            if holds():
+                return
+        assert time.monotonic() < deadline, "it does not come to that"
+        never.wait(0.05)
+
+
+def figure(server: Server, name: str) -> float:
+    """What it says of that to Prometheus."""
+    lines = httpx.get(f"{server.url}/metrics", timeout=5).text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
+def until_idle(server: Server) -> None:
+    """Nothing is generated any more."""
+    until(lambda: not any(figure(server, it) for it in ("kaito_requests_running", "kaito_batch_size")), 10)

@@ -7,16 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.integration.serving.process import free_port
+from tests.integration.serving.process import free_port, until
 from tests.questions import QUESTION
 
 SIZE = 3  # what divides the model's nine heads, three of which hold keys and values
@@ -79,18 +77,11 @@ def gang(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[li
     folder, port = tmp_path_factory.mktemp("gang"), free_port()
     nodes = [start(rank, SIZE, port, weights, folder / f"{rank}.log") for rank in range(SIZE)]
     try:
-        until(lambda: all(node.healthy() for node in nodes))
+        until(lambda: all(node.healthy() for node in nodes), WITHIN)
         yield nodes
     finally:
         for node in nodes:
             stop(node)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline, pause = time.monotonic() + WITHIN, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        pause.wait(0.2)
 
 
 def chat(node: Node, **options: object) -> httpx.Response:
@@ -117,7 +108,7 @@ def test_another_than_the_first_sends_one_there(gang: list[Node]) -> None:
 
 def test_when_one_is_gone_all_end(gang: list[Node]) -> None:
     kill(gang[2])
-    until(lambda: all(node.process.poll() is not None for node in gang))
+    until(lambda: all(node.process.poll() is not None for node in gang), WITHIN)
     assert all(node.process.returncode for node in gang), "so that kubelet starts them anew"
 
 

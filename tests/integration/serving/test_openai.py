@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +13,7 @@ import openai
 import pytest
 from pydantic import BaseModel, Field
 
-from tests.integration.serving.process import Server, serving
+from tests.integration.serving.process import Server, figure, serving, until_idle
 from tests.questions import QUESTION, QUESTIONS
 
 #: What the model's own template lacks: it shows tools, and the calls of earlier turns.
@@ -152,7 +150,7 @@ def test_where_the_client_hangs_up_the_generation_ends(server: Server, client: o
         model="smollm2", messages=[{"role": "user", "content": "Tell me a long story."}], max_tokens=4000, stream=True
     )
     next(iter(stream))
-    assert running(server) == 1
+    assert figure(server, "kaito_requests_running") == 1
     if server.backend == "openvino":
         assert 0 < figure(server, "kaito_cache_usage_ratio") < 1
     assert figure(server, "kaito_batch_size") == 1
@@ -165,22 +163,6 @@ def test_where_nobody_waits_for_a_whole_answer_the_generation_ends(server: Serve
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{server.url}/chat", json=asked, timeout=0.5)
     until_idle(server)
-
-
-def figure(server: Server, name: str) -> float:
-    lines = httpx.get(f"{server.url}/metrics", timeout=5).text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
-
-
-def running(server: Server) -> float:
-    return figure(server, "kaito_requests_running")
-
-
-def until_idle(server: Server) -> None:
-    deadline, pause = time.monotonic() + 10, threading.Event()
-    while running(server) or figure(server, "kaito_batch_size"):
-        assert time.monotonic() < deadline, "it still generates"
-        pause.wait(0.05)
 
 
 class Person(BaseModel):

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +18,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.serving.process import Server, serving
-from tests.integration.serving.test_openai import running, until_idle
+from tests.integration.serving.process import Server, figure, serving, until, until_idle
 from tests.questions import QUESTIONS
 
 REQUESTS, CLIENTS = int(os.environ.get("REQUESTS", "300")), 24
@@ -138,7 +135,7 @@ def test_a_worker_that_is_killed_takes_only_what_it_had(weights: Path, tmp_path:
         with ThreadPoolExecutor(CLIENTS) as pool:
             asked = [pool.submit(ask, number) for number in range(CLIENTS)]
             begun.wait()
-            until(lambda: running(server) > 0)
+            until(lambda: figure(server, "kaito_requests_running") > 0)
             os.kill(killed, signal.SIGKILL)
             came = Counter(word for it in asked for word in it.result())
         until(lambda: httpx.get(f"{server.url}/health", timeout=5).status_code == 200)
@@ -158,13 +155,3 @@ def worker(server: Server) -> int:
 
 def descriptors(server: Server) -> int:
     return len(list(Path(f"/proc/{worker(server)}/fd").iterdir()))
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline, never = time.monotonic() + 60, threading.Event()
-    while True:
-        with contextlib.suppress(httpx.TransportError):
-            if holds():
-                return
-        assert time.monotonic() < deadline, "it does not come to that"
-        never.wait(0.05)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from kaito.api.meta import LABEL_KEY, ApiModel, Condition, FreeForm, LabelSelector, ObjectMeta
+from kaito.api.meta import LABEL_KEY, ApiModel, Condition, FreeForm, LabelSelector, LabelValue, ObjectMeta
 
 FINALIZER = "workspace.finalizer.kaito.sh"
 LABEL_WORKSPACE = "kaito.sh/workspace"
@@ -70,7 +70,7 @@ class ResourceSpec(ApiModel):
     """The GPU nodes a Workspace runs on."""
 
     count: int = Field(1, ge=1, description="How many nodes.")
-    instance_type: str = Field(
+    instance_type: LabelValue = Field(
         "Standard_NC24ads_A100_v4",
         description="The cloud's name of the node size, e.g. Standard_NC24ads_A100_v4.",
     )

@@ -64,6 +64,8 @@ INVALID = {
         workspace(inference={"preset": {"name": "x", "accessMode": "secret"}}),
         'supported values: "public", "private"'),
     "count": (workspace(resource=resource(count=0)), "should be greater than or equal to 1"),
+    "instance type of two words": (workspace(resource=resource(instanceType="NVIDIA T4")), "should match"),
+    "instance type and more": (workspace(resource=resource(instanceType="Standard_NC12,azure")), "should match"),
     "count of words": (workspace(resource=resource(count="two")), "must be of type integer"),
     "no selector": (workspace(resource={"instanceType": "x"}), "resource.labelSelector: Required value"),
     "selector": (

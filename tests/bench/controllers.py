@@ -235,8 +235,9 @@ def measure(n: int, boot_seconds: float, pod_seconds: float, idle_seconds: float
         kube.apply(
             {"apiVersion": NAMESPACE.api_version, "kind": NAMESPACE.kind, "metadata": {"name": PLACE}}, manager="bench"
         )
-        # An API server that has just started compiles a kind's rules at the first request: not what is measured.
-        kube.apply(workspace("first"), manager="bench", dry_run=True)
+        # An API server that has just started holds requests while it compiles its rules: not what is measured.
+        until(lambda: not _admitted(kube, {"preset": {"name": "unknown"}}), 60)
+        assert _admitted(kube, workspace("first")["inference"])
         knative, watching = Knative(kube, pod_seconds), Watching(kube)
         try:
             return _measure(n, boot_seconds, pod_seconds, idle_seconds, directory, measured, kube, watching)
@@ -245,6 +246,16 @@ def measure(n: int, boot_seconds: float, pod_seconds: float, idle_seconds: float
             watching.stop()
     finally:
         measured.stop()
+
+
+def _admitted(kube: Kube, inference: Object) -> bool:
+    try:
+        kube.apply({**workspace("first"), "inference": inference}, manager="bench", dry_run=True)
+    except KubeError as error:
+        if error.status != 422:
+            raise
+        return False
+    return True
 
 
 @contextmanager

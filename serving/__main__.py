@@ -11,6 +11,8 @@ import argparse
 import os
 import sys
 import threading
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,18 +21,16 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from serving.adapters import merge, parse
+from serving.adapters import parse
 from serving.app import MAX_WAITING, create_app
-from serving.backends import BACKENDS, choose
-from serving.backends.openvino import OpenVinoEngine
-from serving.backends.torch import DTYPES, TransformersEngine
-from serving.engine import Engine, ModelError
-from serving.gang import Follower, Leader, Place, meet
-from serving.metrics import stage
+from serving.backends import BACKENDS
+from serving.backends.torch import DTYPES
+from serving.engine import ModelError
+from serving.gang import Place
+from serving.loading import Wanted, load
 from serving.pipeline import PIPELINES
-from serving.pipeline import load as load_pipeline
 from serving.settings import Settings, read
-from serving.startup import Model, Startup
+from serving.startup import Startup
 
 _GRACE: Final = 25  # seconds an answer may take after SIGTERM; a pod has 30 by default
 # Where a container with a read-only root file system may write: gunicorn's worker shows there that it lives.
@@ -38,10 +38,10 @@ _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn, configured here and nowhere else, around one model."""
+    """gunicorn, configured here and nowhere else, around one model under its ``names``."""
 
-    def __init__(self, startup: Startup, bind: str, name: str) -> None:
-        self._startup, self._bind, self._name = startup, bind, name
+    def __init__(self, startup: Startup, bind: str, names: Sequence[str]) -> None:
+        self._startup, self._bind, self._names = startup, bind, names
         super().__init__()
 
     def load_config(self) -> None:
@@ -62,7 +62,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         self._startup.start()
-        return create_app(lambda: self._startup.model, self._name)
+        return create_app(self._startup.model, self._names)
 
 
 def _fail() -> None:
@@ -97,43 +97,29 @@ def main(arguments: list[str] | None = None) -> None:
     )
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # what is not in the directory is not looked for elsewhere
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # what it warns of is refused here
+    place = Place.of(os.environ)
     try:
-        settings = read(flags.config) if flags.config else Settings()
+        wanted = Wanted(
+            flags.weights,
+            flags.name or flags.weights.resolve().name,
+            flags.pipeline,
+            flags.backend,
+            flags.torch_dtype,
+            tuple(flags.adapter),
+            read(flags.config) if flags.config else Settings(),
+        )
+        names = wanted.names
     except ModelError as error:
         sys.exit(f"serving: {error}")
-    place = Place.of(os.environ)
-    if flags.adapter and not place.alone:
-        sys.exit("serving: adapters are merged into a model that one process holds; WORLD_SIZE is more than 1")
-
-    def load() -> Model:
-        if not place.alone:
-            meet(place, flags.weights)
-        changed = bool(flags.adapter) or not place.alone
-        backend = choose(flags.backend, flags.weights, changed=changed)
-        with stage("load"):
-            if backend == "openvino":
-                engine: Engine = OpenVinoEngine.load(flags.weights)
-            else:
-                engine = TransformersEngine.load(
-                    flags.weights,
-                    settings.torch_dtype or flags.torch_dtype,
-                    change=lambda model: merge(model, flags.adapter),
-                    divided=not place.alone,
-                )
-        if place.rank > 0:
-            follower = Follower(engine, _fail)
-            follower.start()
-            return follower
-        leading = engine if place.alone else Leader(engine, _fail)
-        return load_pipeline(leading, flags.weights, settings.pipeline or flags.pipeline, settings.generate_kwargs)
-
-    startup = Startup(load, failed=_fail)
+    if wanted.adapters and not place.alone:
+        sys.exit("serving: adapters are for a model that one process holds; WORLD_SIZE is more than 1")
+    startup = Startup(partial(load, wanted, place, _fail), failed=_fail)
     if place.local > 0:  # the first process of its node has the port
         startup.start()
         threading.Event().wait()
     # All interfaces unless told otherwise: Knative's probes and proxy come from outside the container.
     bind = f"{os.environ.get('HOST', '0.0.0.0')}:{port}"  # noqa: S104
-    Server(startup, bind, flags.name or flags.weights.resolve().name).run()
+    Server(startup, bind, names).run()
 
 
 if __name__ == "__main__":

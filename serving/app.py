@@ -6,7 +6,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +32,8 @@ _ONLY_ITSELF: Final = {
 }
 _MAX_BODY: Final = 4 * 1024 * 1024  # bytes
 _ROUTES: Final = (
-    "POST /chat, /v1/chat/completions or /v1/completions, or GET /, /health, /healthz, /metrics or /v1/models"
+    "POST /chat, /v1/chat/completions or /v1/completions, or GET /, /health, /healthz, /metrics, /openapi.json, /ui or"
+    " /v1/models"
 )
 
 _Answer = tuple[dict[str, Any], int]
@@ -42,8 +43,11 @@ class BusyError(Exception):
     """There is no place for one more request."""
 
 
-def create_app(model: Callable[[], Model], name: str = "model") -> Flask:
-    """An app over ``model``, which raises NotReadyError while there is none; ``name`` is what OpenAI's API calls it."""
+def create_app(model: Callable[[str], Model], names: Sequence[str] = ("model",)) -> Flask:
+    """An app over ``model``, which raises NotReadyError while there is none.
+
+    ``names`` are those that OpenAI's API knows; the first is the one that answers /chat.
+    """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -69,7 +73,7 @@ def create_app(model: Callable[[], Model], name: str = "model") -> Flask:
     @app.get("/health")
     def health() -> _Answer:
         try:
-            model()
+            model(names[0])
         except NotReadyError as reason:
             return {"status": str(reason)}, 500
         return {"status": "Healthy"}, 200
@@ -84,16 +88,16 @@ def create_app(model: Callable[[], Model], name: str = "model") -> Flask:
 
     @app.get("/openapi.json")
     def document() -> dict[str, Any]:
-        return openapi.document(name)
+        return openapi.document(names[0])
 
     @app.post("/chat")
     def chat() -> _Answer:
         asked = parse(request.get_data(cache=False, parse_form_data=False))
-        answering = model()
+        answering = model(names[0])
         with place():
             return {"Result": answering.answer(asked, gone(request.environ))}, 200
 
-    app.register_blueprint(openai.routes(model, name, place, lambda: gone(request.environ)))
+    app.register_blueprint(openai.routes(model, names, place, lambda: gone(request.environ)))
 
     @app.after_request
     def count(response: Response) -> Response:

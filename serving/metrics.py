@@ -20,8 +20,8 @@ GENERATED_TOKENS: Final = Counter("kaito_generated_tokens", "Tokens generated.")
 FIRST_TOKEN: Final = Histogram(
     "kaito_time_to_first_token_seconds", "From a request to its first token.", buckets=_SECONDS
 )
-BATCH: Final = Gauge("kaito_batch_size", "Requests whose next tokens the engine computes together.")
-CACHE: Final = Gauge("kaito_cache_usage_ratio", "Share of the engine's cache that requests under way take.")
+BATCH: Final = Gauge("kaito_batch_size", "Requests whose next tokens the engine computes together.", ["model"])
+CACHE: Final = Gauge("kaito_cache_usage_ratio", "Share of the engine's cache that requests under way take.", ["model"])
 GPU_MEMORY: Final = Gauge("kaito_gpu_memory_bytes", "Memory of a GPU that the model and its cache take.", ["gpu"])
 STARTUP: Final = Gauge("kaito_startup_seconds", "How long a stage of the start took.", ["stage"])
 NEXT_TOKEN: Final = Histogram("kaito_inter_token_seconds", "From one token to the next.", buckets=_SECONDS)

@@ -35,42 +35,50 @@ def error(status: int, sentence: str, code: str | None = None, param: str | None
     }
 
 
-def routes(model: Callable[[], Model], name: str, place: Place, client: Callable[[], Gone]) -> Blueprint:
-    """All under ``/v1``. ``place`` holds a request's place; ``client`` makes what tells whether it has hung up."""
+def routes(model: Callable[[str], Model], names: Sequence[str], place: Place, client: Callable[[], Gone]) -> Blueprint:
+    """All under ``/v1``, for the models of these ``names``.
+
+    ``place`` holds a request's place; ``client`` makes what tells whether it has hung up.
+    """
     blueprint = Blueprint("openai", __name__, url_prefix="/v1")
     began = int(time.time())
-    described = {"id": name, "object": "model", "created": began, "owned_by": "kaito"}
+    base = names[0]
+    described = {name: {"id": name, "object": "model", "created": began, "owned_by": "kaito"} for name in names}
+    for name in names[1:]:
+        described[name]["parent"] = base  # as vLLM says which model an adapter is for
 
     @blueprint.get("/models")
     def models() -> dict[str, Any]:
-        return {"object": "list", "data": [described]}
+        return {"object": "list", "data": list(described.values())}
 
     @blueprint.get("/models/<path:wanted>")
     def one(wanted: str) -> Any:
-        return described if wanted == name else _unknown(wanted, name)
+        return described.get(wanted) or _unknown(wanted, names)
 
     @blueprint.post("/chat/completions")
     def chat() -> Any:
-        return answer(parse(ChatCompletionRequest, body()), _Chat(name))
+        asked = parse(ChatCompletionRequest, body())
+        return answer(asked, _Chat(asked.model))
 
     @blueprint.post("/completions")
     def complete() -> Any:
         asked = parse(CompletionRequest, body())
-        return answer(asked, _Text(name, asked.prompt if asked.echo else ""))
+        return answer(asked, _Text(asked.model, asked.prompt if asked.echo else ""))
 
     def body() -> bytes:
         return request.get_data(cache=False, parse_form_data=False)
 
     def answer(asked: ChatCompletionRequest | CompletionRequest, shape: _Shape) -> Any:
-        if asked.model != name:
-            return _unknown(asked.model, name)
-        return _reply(asked, shape, model(), place, client())
+        if asked.model not in described:
+            return _unknown(asked.model, names)
+        return _reply(asked, shape, model(asked.model), place, client())
 
     return blueprint
 
 
-def _unknown(wanted: str, name: str) -> Any:
-    return error(404, f"There is no model {wanted} here; there is {name}.", "model_not_found", "model"), 404
+def _unknown(wanted: str, names: Sequence[str]) -> Any:
+    there = " and ".join(names)
+    return error(404, f"There is no model {wanted} here; there is {there}.", "model_not_found", "model"), 404
 
 
 class _Shape:

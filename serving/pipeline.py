@@ -12,7 +12,7 @@ generation_config.json recommends, the reference's defaults.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import takewhile
 from pathlib import Path
@@ -190,8 +190,9 @@ class Pipeline:
         )
 
 
-def load(engine: Engine, weights: Path, kind: str, wanted: GenerateOptions) -> Pipeline:
-    """Load tokenizer and recommended options from ``weights`` and answer once; ``wanted`` options go before those.
+def load(engines: Mapping[str, Engine], weights: Path, kind: str, wanted: GenerateOptions) -> dict[str, Pipeline]:
+    """Load tokenizer and recommended options from ``weights`` and have each engine answer once; ``wanted`` options go
+    before those.
 
     Raises ModelError.
     """
@@ -203,10 +204,11 @@ def load(engine: Engine, weights: Path, kind: str, wanted: GenerateOptions) -> P
         raise ModelError(f"the tokenizer in {weights} cannot be loaded: {first_line(error)}") from error
     if kind == "conversational" and tokenizer.chat_template is None:
         raise ModelError(f"the model in {weights} has no chat template; run it with --pipeline text-generation")
-    pipeline = Pipeline(tokenizer, engine, defaults)
+    pipelines = {name: Pipeline(tokenizer, engine, defaults) for name, engine in engines.items()}
     with stage("warm"):
-        pipeline.warm_up()
-    return pipeline
+        for pipeline in pipelines.values():
+            pipeline.warm_up()
+    return pipelines
 
 
 def recommended(weights: Path) -> GenerateOptions:

@@ -7,12 +7,14 @@ a runtime that this is not: they are named in the log and left alone.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import structlog
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
+from serving.adapters import Combination
 from serving.chat import GenerateOptions
 from serving.engine import ModelError, first_line
 
@@ -21,13 +23,27 @@ _SECTION = "transformers"
 
 
 class Settings(BaseModel):
-    """What the file may say; None is what the flags say. ``generate_kwargs`` are what a request does not name."""
+    """What the file may say; None is what the flags say. ``generate_kwargs`` are what a request does not name.
+
+    ``adapters``: in the model's weights, or beside them, for requests to choose one. ``combination_type`` and
+    ``density`` are PEFT's, for merging.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     torch_dtype: Literal["auto", "float32", "float16", "bfloat16"] | None = None
     pipeline: Literal["text-generation", "conversational"] | None = None
     generate_kwargs: GenerateOptions = GenerateOptions()
+    adapters: Literal["merged", "per-request"] = "merged"
+    combination_type: Combination | None = None
+    density: float | None = Field(None, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _merges_what_it_combines(self) -> Self:
+        if self.combination_type and self.adapters == "per-request":
+            said = "combination_type makes one adapter of all; leave it out, or have adapters: merged"
+            raise PydanticCustomError("ambiguous", "{said}", {"said": said})
+        return self
 
 
 def read(file: Path) -> Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -37,27 +37,29 @@ class NotReadyError(Exception):
 
 
 class Startup:
-    """Loads a model once, in a thread; ``failed`` is called where it cannot, and ends the process."""
+    """Loads a model once, under one name or several, in a thread.
 
-    def __init__(self, load: Callable[[], Model], failed: Callable[[], None]) -> None:
+    ``failed`` is called where it cannot, and ends the process.
+    """
+
+    def __init__(self, load: Callable[[], Mapping[str, Model]], failed: Callable[[], None]) -> None:
         self._load, self._failed = load, failed
         self._began = time.monotonic()
-        self._model: Model | None = None
+        self._models: Mapping[str, Model] | None = None
 
     def start(self) -> None:
         """Begin to load. The thread does not keep a process alive that is told to stop meanwhile."""
         threading.Thread(target=self._run, name="startup", daemon=True).start()
 
-    @property
-    def model(self) -> Model:
-        """The model; raises NotReadyError until it has answered once."""
-        if self._model is None:
+    def model(self, name: str) -> Model:
+        """The one of that name; raises NotReadyError until all have answered once."""
+        if self._models is None:
             raise NotReadyError(f"The model is being loaded, for {time.monotonic() - self._began:.0f} s now")
-        return self._model
+        return self._models[name]
 
     def _run(self) -> None:
         try:
-            self._model = self._load()
+            self._models = self._load()
         except ModelError as error:
             _log.error("model.failed", reason=str(error))
             self._failed()

@@ -12,14 +12,14 @@ from serving.engine import ModelError
 BACKENDS: Final = ("auto", "torch", "openvino")
 
 
-def choose(wanted: str, weights: Path, *, changed: bool) -> Literal["torch", "openvino"]:
+def choose(wanted: str, weights: Path, only_torch: str | None) -> Literal["torch", "openvino"]:
     """The backend that was asked for, or the one that this machine is quickest with. Raises ModelError.
 
-    ``changed``: the model is not the one in ``weights`` as it is, but with adapters, or a part of it.
+    ``only_torch``: what is to be done with the model that no other can.
     """
     if wanted == "torch":
         return "torch"
-    why_not = _why_not_openvino(weights, changed=changed)
+    why_not = only_torch or _why_not_openvino(weights)
     if wanted == "openvino":
         if why_not:
             raise ModelError(f"backend openvino: {why_not}")
@@ -27,9 +27,7 @@ def choose(wanted: str, weights: Path, *, changed: bool) -> Literal["torch", "op
     return "torch" if why_not or _has_gpu() else "openvino"
 
 
-def _why_not_openvino(weights: Path, *, changed: bool) -> str | None:
-    if changed:
-        return "adapters, and models in several processes, are for the backend torch"
+def _why_not_openvino(weights: Path) -> str | None:
     if importlib.util.find_spec("openvino_genai") is None:
         return "the package openvino-genai is not installed"
     if not openvino.is_exported(weights):

@@ -18,6 +18,7 @@ import structlog
 
 from serving.chat import GenerateOptions, RequestError
 from serving.engine import ModelError, Stream, first_line
+from serving.lora import Lora
 from serving.metrics import BATCH, CACHE
 
 #: Beside the weights.
@@ -39,30 +40,42 @@ def is_exported(weights: Path) -> bool:
 class OpenVinoEngine:
     """One thread steps; what is asked of it and what is closed it sees between two steps."""
 
-    def __init__(self, pipeline: Any, window: int, ends: set[int], *, grammars: bool) -> None:
+    def __init__(self, pipeline: Any, window: int, ends: set[int], name: str, *, grammars: bool) -> None:
         self._pipeline, self._window, self._ends, self._grammars = pipeline, window, ends, grammars
+        self._batch, self._cache = BATCH.labels(name), CACHE.labels(name)
         self._changed = threading.Condition()
         self._asked: list[tuple[Stream, Any, Any]] = []
         threading.Thread(target=self._run, name="openvino", daemon=True).start()
 
     @classmethod
-    def load(cls, weights: Path) -> OpenVinoEngine:
-        """Raises ModelError."""
+    def load(cls, weights: Path, name: str = "model", adapters: Sequence[Lora] = ()) -> OpenVinoEngine:
+        """The model with all of these ``adapters``; ``name`` is what metrics call it. Raises ModelError.
+
+        Each adapter that requests choose is an engine of its own: one that can change them has them no request for
+        itself, and the cache of one is nothing to another. Weights are mapped into memory, which they share.
+        """
         import openvino_genai
 
+        properties: dict[str, Any] = dict(_PROPERTIES)
+        if adapters:
+            # Constants of what is compiled: the one way that works on int8 weights, for all requests of a batch.
+            config = openvino_genai.AdapterConfig(mode=openvino_genai.AdapterConfig.Mode.MODE_STATIC)
+            for adapter in adapters:
+                config.add(openvino_genai.Adapter(adapter.file), adapter.scale)
+            properties["adapters"] = config
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.enable_prefix_caching = True
         scheduler.max_num_batched_tokens = _BATCHED_TOKENS
         try:
-            pipeline = openvino_genai.ContinuousBatchingPipeline(weights / FOLDER, scheduler, "CPU", _PROPERTIES)
-            config = json.loads((weights / "config.json").read_text())
+            pipeline = openvino_genai.ContinuousBatchingPipeline(weights / FOLDER, scheduler, "CPU", properties)
+            window = int(json.loads((weights / "config.json").read_text())["max_position_embeddings"])
             generation = openvino_genai.GenerationConfig(weights / "generation_config.json")
         except (OSError, RuntimeError, ValueError) as error:
             raise ModelError(f"the model in {weights / FOLDER} cannot be loaded: {first_line(error)}") from error
         ends = {token for token in (*generation.stop_token_ids, generation.eos_token_id) if token >= 0}
-        _log.info("model.loaded", backend="openvino", weights="int8", computes="float32")
+        _log.info("model.loaded", backend="openvino", weights="int8", computes="float32", adapters=len(adapters))
         grammars = (weights / FOLDER / TOKENIZER).is_file()  # what letters a token is made of
-        return cls(pipeline, int(config["max_position_embeddings"]), ends, grammars=grammars)
+        return cls(pipeline, window, ends, name, grammars=grammars)
 
     @property
     def window(self) -> int:
@@ -145,8 +158,8 @@ class OpenVinoEngine:
                 if _told(stream, handle):
                     del running[request]
             seen = self._pipeline.get_metrics()
-            BATCH.set(seen.scheduled_requests if running else 0)
-            CACHE.set(seen.cache_usage / 100)
+            self._batch.set(seen.scheduled_requests if running else 0)
+            self._cache.set(seen.cache_usage / 100)
 
     def _forget(self) -> None:
         """What was stopped goes with a step, before anything new may come."""

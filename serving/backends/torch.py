@@ -5,10 +5,11 @@ torch and transformers are imported when a model is loaded: they take seconds, a
 
 from __future__ import annotations
 
+import copy
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,19 +32,27 @@ _log = structlog.get_logger()
 class TransformersEngine:
     """A causal language model by transformers, one generation at a time."""
 
-    def __init__(self, model: Any, weights: Path) -> None:
+    def __init__(self, model: Any, weights: Path, name: str) -> None:
         self._model = model
         self._grammars = _Grammars(weights, int(model.config.vocab_size))
         self._lock = threading.Lock()
+        self._adapted: Callable[[], AbstractContextManager[None]] = nullcontext
+        self._running = BATCH.labels(name)
 
     @classmethod
     def load(
-        cls, weights: Path, dtype: str, *, change: Callable[[Any], Any] = lambda it: it, divided: bool = False
+        cls,
+        weights: Path,
+        dtype: str,
+        *,
+        name: str = "model",
+        change: Callable[[Any], Any] = lambda it: it,
+        divided: bool = False,
     ) -> TransformersEngine:
         """Load the safetensors in ``weights``; ``dtype`` is one of DTYPES. Raises ModelError.
 
-        ``change`` is given the model before it serves; ``divided``: only this process's part, as all processes that
-        torchrun has started hold one together.
+        ``name`` is what metrics call it; ``change`` is given the model before it serves; ``divided``: only this
+        process's part, as all processes that torchrun has started hold one together.
         """
         with _without_sklearn():
             import torch
@@ -80,7 +89,14 @@ class TransformersEngine:
         )
         for gpu in range(torch.cuda.device_count()):
             GPU_MEMORY.labels(str(gpu)).set_function(partial(torch.cuda.memory_reserved, gpu))
-        return cls(model.eval(), weights)
+        return cls(model.eval(), weights, name)
+
+    def with_adapter(self, label: str | None, name: str) -> TransformersEngine:
+        """The same model with that adapter of those beside its weights, as PEFT calls it; None: with none of them."""
+        other = copy.copy(self)
+        other._adapted = self._model.disable_adapter if label is None else partial(_active, self._model, label)
+        other._running = BATCH.labels(name)
+        return other
 
     @property
     def window(self) -> int:
@@ -96,7 +112,7 @@ class TransformersEngine:
 
     def _run(self, stream: Stream, ids: list[int], options: GenerateOptions, new_tokens: int) -> None:
         try:
-            with self._lock, BATCH.track_inprogress():
+            with self._lock, self._running.track_inprogress():
                 self._continue(stream, ids, options, new_tokens)
         except BaseException as error:
             stream.end(error)
@@ -110,7 +126,7 @@ class TransformersEngine:
             torch.manual_seed(options.seed)
         prompt = torch.tensor([ids], device=self._model.device)
         alone = options.num_beams == 1  # of several beams none is the answer before the end
-        with torch.inference_mode():
+        with torch.inference_mode(), self._adapted():
             output = self._model.generate(
                 prompt,
                 attention_mask=torch.ones_like(prompt),
@@ -123,6 +139,12 @@ class TransformersEngine:
         if not alone:
             for token in output[0, len(ids) :]:
                 stream.put(int(token))
+
+
+@contextmanager
+def _active(model: Any, label: str) -> Iterator[None]:
+    model.set_adapter(label)  # and no other; whoever is next says which
+    yield
 
 
 class _Streamer:

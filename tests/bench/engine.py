@@ -17,7 +17,7 @@ from tests.bench.serving import prompt
 
 
 def main(weights: Path, clients: int, seconds: float, most: int) -> None:
-    pipeline = load(OpenVinoEngine.load(weights), weights, "conversational", GenerateOptions())
+    pipeline = load({"it": OpenVinoEngine.load(weights)}, weights, "conversational", GenerateOptions())["it"]
     over = time.monotonic() + seconds
     began = time.monotonic()
 

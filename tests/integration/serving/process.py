@@ -116,7 +116,9 @@ def until(holds: Callable[[], bool], seconds: float = 60) -> None:
 def figure(server: Server, name: str) -> float:
     """What it says of that to Prometheus."""
     lines = httpx.get(f"{server.url}/metrics", timeout=5).text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+    found = [float(line.split()[1]) for line in lines if line.partition(" ")[0].partition("{")[0] == name]
+    assert found, f"there is no {name}"
+    return sum(found)
 
 
 def until_idle(server: Server) -> None:

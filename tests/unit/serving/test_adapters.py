@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from serving.adapters import Adapter, merge, parse
+from serving.adapters import Adapter, Combination, attach, label, merge, named, parse
 from serving.engine import ModelError
 from tests.unit.serving.tiny import make_adapter, make_model
 
@@ -65,6 +65,40 @@ def test_a_strength_is_a_share_of_the_change(weights: Path, poems: Path, laws: P
     both = queries(merge(model(weights), [Adapter(poems, 0.25), Adapter(laws, 0.5)]))
     assert torch.allclose(both, base + 0.25 * (full - base) + 0.5 * (other - base), atol=1e-5)
     assert torch.equal(queries(merge(model(weights), [Adapter(poems, 0.0)])), base)
+
+
+@pytest.mark.parametrize(("how", "density"), [("cat", None), ("svd", None), ("ties_svd", 1.0)])
+def test_peft_combines_them_where_that_is_asked_for(
+    weights: Path, poems: Path, laws: Path, how: Combination, density: float | None
+) -> None:
+    adapters = [Adapter(poems, 0.25), Adapter(laws, 0.5)]
+    added, combined = merge(model(weights), adapters), merge(model(weights), adapters, how, density)
+    assert type(combined) is type(model(weights))
+    assert torch.allclose(queries(combined), queries(added), atol=1e-4) is (how == "cat"), "cat is their sum"
+    assert not torch.allclose(queries(combined), queries(model(weights)), atol=1e-2)
+
+
+def test_what_peft_cannot_combine_is_said(weights: Path, poems: Path, laws: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot be combined by linear: .*the same r"):
+        merge(model(weights), [Adapter(poems, 0.5), Adapter(laws, 0.5)], "linear")
+
+
+def test_beside_the_model_each_has_its_strength(weights: Path, poems: Path, laws: Path) -> None:
+    adapters = [Adapter(poems, 0.25), Adapter(laws, 1.0)]
+    tuned = attach(model(weights), adapters)
+    for number, adapter in enumerate(adapters):
+        tuned.set_adapter(label(number))
+        assert torch.allclose(logits(tuned), logits(merge(model(weights), [adapter])), atol=1e-3)
+    with tuned.disable_adapter():
+        assert torch.allclose(logits(tuned), logits(model(weights)), atol=1e-4)
+
+
+def test_a_name_is_one_adapters(tmp_path: Path) -> None:
+    first, second = Adapter(tmp_path / "a" / "poems", 1.0), Adapter(tmp_path / "b" / "poems", 1.0)
+    assert named([first, Adapter(tmp_path / "laws", 1.0)], ["phi"]) == ["poems", "laws"]
+    for adapters, taken in (([first, second], ["phi"]), ([first], ["poems"])):
+        with pytest.raises(ModelError, match="poems is the name of two"):
+            named(adapters, taken)
 
 
 def test_what_is_merged_is_a_plain_model(weights: Path, poems: Path) -> None:

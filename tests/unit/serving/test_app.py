@@ -34,13 +34,13 @@ class Echo:
         return f"You said {request.prompt}"
 
 
-def loading() -> Model:
+def loading(_: str) -> Model:
     raise NotReadyError("The model is being loaded, for 3 s now")
 
 
 @pytest.fixture
 def client() -> FlaskClient:
-    return create_app(Echo).test_client()
+    return create_app(lambda _: Echo()).test_client()
 
 
 def test_root_tells_that_the_server_runs(client: FlaskClient) -> None:
@@ -97,7 +97,7 @@ def test_no_more_wait_than_leave_room_for_a_probe() -> None:
             leave.wait(DEADLINE)
             return "done"
 
-    app = create_app(Slow)
+    app = create_app(lambda _: Slow())
     answers: list[int] = []
     waiting = [
         threading.Thread(
@@ -145,14 +145,14 @@ def test_a_client_that_has_hung_up_is_seen() -> None:
 def test_a_startup_is_ready_when_its_model_is() -> None:
     go, ended = threading.Event(), threading.Event()
 
-    def load() -> Model:
+    def load() -> dict[str, Model]:
         go.wait(DEADLINE)
-        return Echo()
+        return {"echo": Echo()}
 
     startup = Startup(load, failed=ended.set)
     startup.start()
     with pytest.raises(NotReadyError, match="being loaded"):
-        _ = startup.model
+        startup.model("echo")
     go.set()
     assert _model(startup).answer(ChatRequest(prompt="Hi"), lambda: False) == "You said Hi"
     assert not ended.is_set()
@@ -161,7 +161,7 @@ def test_a_startup_is_ready_when_its_model_is() -> None:
 def test_a_startup_that_fails_ends_the_process() -> None:
     ended = threading.Event()
 
-    def load() -> Model:
+    def load() -> dict[str, Model]:
         raise ModelError("the weights are not there")
 
     Startup(load, failed=ended.set).start()
@@ -180,7 +180,7 @@ def _model(startup: Startup) -> Model:
     pause = threading.Event()
     for _ in range(int(DEADLINE / 0.01)):
         try:
-            return startup.model
+            return startup.model("echo")
         except NotReadyError:
             pause.wait(0.01)
     raise AssertionError("the startup did not end")

@@ -72,7 +72,7 @@ class Speaker:
 
 
 def client(speaker: Speaker) -> FlaskClient:
-    return create_app(lambda: speaker, "phi").test_client()
+    return create_app(lambda _: speaker, ["phi"]).test_client()
 
 
 def events(text: str) -> list[Any]:

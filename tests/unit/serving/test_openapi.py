@@ -27,7 +27,7 @@ class Talker(Speaker):
         return "Hello"
 
 
-schema = schemathesis.openapi.from_wsgi("/openapi.json", create_app(lambda: Talker("Hello$"), "phi"))
+schema = schemathesis.openapi.from_wsgi("/openapi.json", create_app(lambda _: Talker("Hello$"), ["phi"]))
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     content_type_conformance,

@@ -43,6 +43,9 @@ def test_what_is_for_another_runtime_is_left_alone(tmp_path: Path) -> None:
         ("transformers: {torch_dtype: int8}", "transformers.torch_dtype: Input should be 'auto'"),
         ("transformers: {generate_kwargs: {max_tokens: 7}}", "generate_kwargs.max_tokens: .*known are max_length"),
         ("transformers: 7", "transformers: "),
+        ("transformers: {adapters: none}", "transformers.adapters: Input should be 'merged' or 'per-request'"),
+        ("transformers: {combination_type: sum}", "transformers.combination_type: Input should be 'svd', 'linear'"),
+        ("transformers: {combination_type: svd, adapters: per-request}", "makes one adapter of all; leave it out"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:

@@ -22,20 +22,20 @@ def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_cpu_takes_what_has_been_exported_and_a_gpu_the_weights(
     exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert choose("auto", exported, changed=False) == "openvino"
+    assert choose("auto", exported, None) == "openvino"
     monkeypatch.setattr(backends, "_has_gpu", lambda: True)
-    assert choose("auto", exported, changed=False) == "torch"
-    assert choose("openvino", exported, changed=False) == "openvino"
+    assert choose("auto", exported, None) == "torch"
+    assert choose("openvino", exported, None) == "openvino"
 
 
-def test_torch_is_for_what_is_not_exported_or_is_changed(exported: Path) -> None:
-    assert choose("auto", exported, changed=True) == "torch"
-    assert choose("auto", exported / "elsewhere", changed=False) == "torch"
-    assert choose("torch", exported, changed=False) == "torch"
+def test_torch_is_for_what_is_not_exported_or_no_other_can_do(exported: Path) -> None:
+    assert choose("auto", exported, "adapters of another kind are for torch") == "torch"
+    assert choose("auto", exported / "elsewhere", None) == "torch"
+    assert choose("torch", exported, None) == "torch"
 
 
 def test_what_was_asked_for_and_cannot_be_is_refused_with_what_to_do(exported: Path) -> None:
     with pytest.raises(ModelError, match="has no folder openvino: make it with python -m serving"):
-        choose("openvino", exported / "elsewhere", changed=False)
-    with pytest.raises(ModelError, match=r"adapters, .* are for the backend torch"):
-        choose("openvino", exported, changed=True)
+        choose("openvino", exported / "elsewhere", None)
+    with pytest.raises(ModelError, match="backend openvino: adapters of another kind are for torch"):
+        choose("openvino", exported, "adapters of another kind are for torch")

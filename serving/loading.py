@@ -1,0 +1,105 @@
+"""A model, by itself or with its adapters, loaded as its flags and its settings file say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from serving import lora
+from serving.adapters import Adapter, attach, label, merge, named
+from serving.backends import choose
+from serving.backends.openvino import OpenVinoEngine
+from serving.backends.torch import TransformersEngine
+from serving.engine import Engine
+from serving.gang import Follower, Leader, Place, meet
+from serving.metrics import stage
+from serving.pipeline import load as load_pipelines
+from serving.settings import Settings
+from serving.startup import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be served: the model in ``weights``, called ``name``. Settings go before the rest."""
+
+    weights: Path
+    name: str
+    pipeline: str
+    backend: str
+    torch_dtype: str
+    adapters: tuple[Adapter, ...]
+    settings: Settings
+
+    @property
+    def apart(self) -> bool:
+        """Do adapters stay beside the model, for requests to choose one?"""
+        return self.settings.adapters == "per-request"
+
+    @property
+    def names(self) -> list[str]:
+        """What requests may call it, the model itself first. Raises ModelError."""
+        return [self.name, *(named(self.adapters, [self.name]) if self.apart else ())]
+
+
+def load(wanted: Wanted, place: Place, failed: Callable[[], None]) -> Mapping[str, Model]:
+    """One by each name, all of which have answered once; ``failed`` is called where another process of it is gone.
+
+    Raises ModelError.
+    """
+    if not place.alone:
+        meet(place, wanted.weights)
+    with stage("load"):
+        engines = _engines(wanted, place)
+    if place.rank > 0:
+        follower = Follower(engines[wanted.name], failed)
+        follower.start()
+        return {wanted.name: follower}
+    if not place.alone:
+        engines = {name: Leader(engine, failed) for name, engine in engines.items()}
+    kind = wanted.settings.pipeline or wanted.pipeline
+    return load_pipelines(engines, wanted.weights, kind, wanted.settings.generate_kwargs)
+
+
+def _engines(wanted: Wanted, place: Place) -> Mapping[str, Engine]:
+    if choose(wanted.backend, wanted.weights, _only_torch(wanted, place)) == "openvino":
+        return _by_openvino(wanted)
+    return _by_torch(wanted, place)
+
+
+def _only_torch(wanted: Wanted, place: Place) -> str | None:
+    if not place.alone:
+        return "a model in several processes is for the backend torch"
+    if wanted.settings.combination_type and wanted.adapters:
+        return "a combination_type is for the backend torch"
+    others = (why for why in map(lora.why_not_plain, wanted.adapters) if why)
+    return next((f"{why}, which is for the backend torch" for why in others), None)
+
+
+def _by_openvino(wanted: Wanted) -> Mapping[str, Engine]:
+    loras = [lora.read(adapter, wanted.weights) for adapter in wanted.adapters]
+    load = partial(OpenVinoEngine.load, wanted.weights)
+    if not wanted.apart:
+        return {wanted.name: load(wanted.name, loras)}
+    names = zip(wanted.names, [(), *((it,) for it in loras)], strict=True)
+    return {name: load(name, adapters) for name, adapters in names}
+
+
+def _by_torch(wanted: Wanted, place: Place) -> Mapping[str, Engine]:
+    adapters, settings = wanted.adapters, wanted.settings
+    if wanted.apart:
+        change = partial(attach, adapters=adapters)
+    else:
+        change = partial(merge, adapters=adapters, how=settings.combination_type, density=settings.density)
+    engine = TransformersEngine.load(
+        wanted.weights,
+        settings.torch_dtype or wanted.torch_dtype,
+        name=wanted.name,
+        change=change,
+        divided=not place.alone,
+    )
+    if not wanted.apart or not adapters:
+        return {wanted.name: engine}
+    labels = [None, *map(label, range(len(adapters)))]
+    return {name: engine.with_adapter(it, name) for name, it in zip(wanted.names, labels, strict=True)}

@@ -88,7 +88,7 @@ def create_app(model: Callable[[str], Model], names: Sequence[str] = ("model",))
 
     @app.get("/openapi.json")
     def document() -> dict[str, Any]:
-        return openapi.document(names[0])
+        return openapi.document(*names)
 
     @app.post("/chat")
     def chat() -> _Answer:

@@ -162,6 +162,11 @@ class _Request(Strict):
         """How the answer has to begin."""
         return ""
 
+    @property
+    def likeliest(self) -> int | None:
+        """How many of the likeliest tokens to tell of with each; None to tell nothing."""
+        return None
+
     def options(self, choice: int) -> GenerateOptions:
         """For the choice of that number: of one seed no two are the same. Raises RequestError."""
         said = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
@@ -181,8 +186,16 @@ class ChatCompletionRequest(_Request):
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    logprobs: bool = False
+    top_logprobs: int | None = Field(None, ge=0, le=20)
     parallel_tool_calls: bool | None = None  # how many calls come is the model's to decide; one, where one is required
     store: Literal[False] | None = None
+
+    @model_validator(mode="after")
+    def _logprobs_go_first(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise PydanticCustomError("incomplete", "top_logprobs goes with logprobs: true")
+        return self
 
     @model_validator(mode="after")
     def _tools_are_there(self) -> Self:
@@ -227,6 +240,10 @@ class ChatCompletionRequest(_Request):
     def opening(self) -> str:
         return OPENING if self.calls_for else ""
 
+    @property
+    def likeliest(self) -> int | None:
+        return self.top_logprobs or 0 if self.logprobs else None
+
     def asked(self) -> list[dict[str, Any]]:
         return [turn.flat() for turn in self.messages]
 
@@ -235,6 +252,11 @@ class CompletionRequest(_Request):
     prompt: Annotated[str, Field(min_length=1)]
     max_tokens: int | None = Field(16, ge=1)
     echo: bool = False
+    logprobs: int | None = Field(None, ge=0, le=5)
+
+    @property
+    def likeliest(self) -> int | None:
+        return self.logprobs
 
     def asked(self) -> str:
         return self.prompt

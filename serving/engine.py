@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 from serving.chat import GenerateOptions
@@ -16,10 +17,20 @@ class ModelError(Exception):
     """The model cannot be loaded; the message is one line that says why and what to look at."""
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """``logprob``: the natural logarithm of its probability, ``likeliest``: the tokens that were likeliest in its
+    place, with theirs; where that was asked for."""
+
+    id: int
+    logprob: float | None = None
+    likeliest: tuple[tuple[int, float], ...] = ()
+
+
 class Tokens(Protocol):
     """The tokens of one generation, as they are made; ``close`` ends it early, where nobody reads on."""
 
-    def __iter__(self) -> Iterator[int]: ...
+    def __iter__(self) -> Iterator[Token]: ...
 
     def close(self) -> None: ...
 
@@ -31,22 +42,25 @@ class Engine(Protocol):
     def window(self) -> int:
         """The most tokens, prompt and answer together, that the model can hold."""
 
-    def generate(self, ids: Sequence[int], options: GenerateOptions, new_tokens: int) -> Tokens:
+    def generate(
+        self, ids: Sequence[int], options: GenerateOptions, new_tokens: int, likeliest: int | None = None
+    ) -> Tokens:
         """Continue ``ids`` by at most ``new_tokens``: it begins at once, and gives the new ones, an end token included.
 
-        Raises RequestError for options that this engine has not.
+        With ``likeliest`` each has its logprob, and so many of the likeliest. Raises RequestError for what this engine
+        has not.
         """
 
 
-class Stream(Iterator[int]):
+class Stream(Iterator[Token]):
     """The Tokens that another thread makes: it ``put``s them and says that it has ``end``ed."""
 
     def __init__(self) -> None:
-        self._made: queue.SimpleQueue[int | BaseException | None] = queue.SimpleQueue()
+        self._made: queue.SimpleQueue[Token | BaseException | None] = queue.SimpleQueue()
         self._over = False
         self.closed = False
 
-    def put(self, token: int) -> None:
+    def put(self, token: Token) -> None:
         self._made.put(token)
 
     def end(self, error: BaseException | None = None) -> None:
@@ -60,11 +74,11 @@ class Stream(Iterator[int]):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> int:
+    def __next__(self) -> Token:
         if self._over:
             raise StopIteration
         item = self._made.get()
-        if isinstance(item, int):
+        if isinstance(item, Token):
             return item
         self._over = True
         if item is not None:

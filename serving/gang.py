@@ -20,12 +20,12 @@ from typing import Any, Final, NoReturn
 import structlog
 
 from serving.chat import GenerateOptions, RequestError
-from serving.engine import Engine, ModelError
+from serving.engine import Engine, ModelError, Token
 
 _log = structlog.get_logger()
 _PART: Final = "This process holds a part of the model. Ask the first pod, which the Service leads to."
-#: What is to be generated: a prompt, how, and at most how many tokens.
-_Task = tuple[list[int], GenerateOptions, int]
+#: What is to be generated: a prompt, how, at most how many tokens, and what is to be told of them.
+_Task = tuple[list[int], GenerateOptions, int, int | None]
 #: Others may still be fetching the model's image, or loading it.
 _MEETING: Final = timedelta(hours=2)
 #: Between two words of the leader; and how long without one, before it is taken for gone.
@@ -102,12 +102,14 @@ class Leader:
     def window(self) -> int:
         return self._engine.window
 
-    def generate(self, ids: Sequence[int], options: GenerateOptions, new_tokens: int) -> Generator[int, None, None]:
+    def generate(
+        self, ids: Sequence[int], options: GenerateOptions, new_tokens: int, likeliest: int | None = None
+    ) -> Generator[Token, None, None]:
         """It begins with the first token that is read; once begun, all take all of its steps."""
         seeded = options if options.seed is not None else options.model_copy(update={"seed": secrets.randbits(63)})
-        return self._lead((list(ids), seeded, new_tokens))
+        return self._lead((list(ids), seeded, new_tokens, likeliest))
 
-    def _lead(self, task: _Task) -> Generator[int, None, None]:
+    def _lead(self, task: _Task) -> Generator[Token, None, None]:
         with self._lock:
             try:
                 self._line.say(task)

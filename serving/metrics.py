@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+Made = TypeVar("Made")
 _log = structlog.get_logger()
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -37,7 +38,7 @@ def stage(name: str) -> Iterator[None]:
     _log.info("startup.stage", stage=name, seconds=round(seconds, 3))
 
 
-def measured(tokens: Iterable[int]) -> Iterator[int]:
+def measured(tokens: Iterable[Made]) -> Iterator[Made]:
     """The same tokens, counted and timed as they come."""
     last = time.monotonic()
     times = FIRST_TOKEN

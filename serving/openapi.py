@@ -38,8 +38,21 @@ _MESSAGE["properties"]["tool_calls"] = _list(_CALL)
 _FINISH: Final[Schema] = {"enum": ["stop", "length", "tool_calls"]}
 
 
-def _completion(kind: str, **choice: Schema) -> Schema:
-    choices = _list(_object(index=_COUNT, logprobs={"type": "null"}, finish_reason=_FINISH, **choice))
+_LOGPROB: Final[Schema] = {"type": "number", "maximum": 0}
+_TOKEN: Final = _object(token=_TEXT, logprob=_LOGPROB, bytes=_list(_COUNT))
+_CHAT_LOGPROBS: Final = _object(
+    content=_list({"allOf": [_TOKEN, _object(top_logprobs=_list(_TOKEN))]}), refusal={"type": "null"}
+)
+_TEXT_LOGPROBS: Final = _object(
+    tokens=_list(_TEXT),
+    token_logprobs=_list(_LOGPROB),
+    top_logprobs=_list({"type": "object", "additionalProperties": _LOGPROB}),
+    text_offset=_list(_COUNT),
+)
+
+
+def _completion(kind: str, logprobs: Schema, **choice: Schema) -> Schema:
+    choices = _list(_object(index=_COUNT, logprobs=_or_null(logprobs), finish_reason=_FINISH, **choice))
     return _object(id=_TEXT, object={"const": kind}, created=_COUNT, model=_TEXT, choices=choices, usage=_USAGE)
 
 
@@ -50,8 +63,8 @@ _ANSWERS: Final = {
     "Error": _object(error=_TEXT),
     "Model": _MODEL,
     "Models": _object(object={"const": "list"}, data=_list(_MODEL)),
-    "ChatCompletion": _completion("chat.completion", message=_MESSAGE),
-    "Completion": _completion("text_completion", text=_TEXT),
+    "ChatCompletion": _completion("chat.completion", _CHAT_LOGPROBS, message=_MESSAGE),
+    "Completion": _completion("text_completion", _TEXT_LOGPROBS, text=_TEXT),
     "OpenAIError": _object(
         error=_object(message=_TEXT, type=_TEXT, param=_or_null(_TEXT), code=_or_null(_TEXT)),
     ),
@@ -59,15 +72,15 @@ _ANSWERS: Final = {
 
 
 @cache
-def document(model: str) -> Schema:
-    """For ``GET /openapi.json``; ``model``: the name of the one that is served."""
+def document(*names: str) -> Schema:
+    """For ``GET /openapi.json``; ``names``: those of the models that are served."""
     taken = {kind.__name__: kind for kind in (ChatRequest, ChatCompletionRequest, CompletionRequest)}
     schemas: dict[str, Schema] = dict(_ANSWERS)
     for name, kind in taken.items():
         schema = kind.model_json_schema(ref_template=_SCHEMAS + "{model}")
         schemas |= schema.pop("$defs", {})
         if "model" in schema["properties"]:
-            schema["properties"]["model"] = {"const": model}
+            schema["properties"]["model"] = {"enum": list(names)}
         schemas[name] = schema
     return {
         "openapi": "3.1.0",
@@ -79,7 +92,7 @@ def document(model: str) -> Schema:
             "/ui": {"get": _answering("A page to chat with the model.", {"200": _described("text/html", _TEXT)})},
             "/metrics": {"get": _answering("Figures for Prometheus.", {"200": _described("text/plain", _TEXT)})},
             "/chat": {"post": _post("Answer a prompt or messages.", ChatRequest, "ChatAnswer", "Error")},
-            "/v1/models": {"get": _get("The model that is served.", "Models")},
+            "/v1/models": {"get": _get("The models that are served.", "Models")},
             "/v1/models/{model}": {"get": _get("The model of that name.", "Model", parameters=("model",))},
             "/v1/chat/completions": {
                 "post": _post("Answer messages.", ChatCompletionRequest, "ChatCompletion", "OpenAIError", streams=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -23,9 +24,10 @@ from pydantic import ValidationError
 
 from serving.chat import SAMPLING, ChatRequest, GenerateOptions, RequestError
 from serving.engine import Engine, ModelError, Tokens, first_line
+from serving.logprobs import Chosen, Logprobs
 from serving.metrics import PROMPT_TOKENS, measured, stage
 from serving.text import Decode, Detokenizer, Stopper
-from serving.tokenizer import Tokenizer, read_tokenizer
+from serving.tokenizer import Tokenizer, read_tokenizer, spelled
 from serving.tools import speaks_of_tools
 
 PIPELINES: Final = ("text-generation", "conversational")
@@ -48,25 +50,40 @@ class Completion:
         most: int,
         end_token: int | None,
         stop: Sequence[str],
+        logprobs: Logprobs | None = None,
     ) -> None:
         self.prompt_tokens, self.tokens = prompt_tokens, 0
         self.finish_reason: Literal["stop", "length"] = "stop"
         self._made, self._most, self._end_token = tokens, most, end_token
         self._text, self._stop = Detokenizer(decode), Stopper(stop)
+        self._logprobs = logprobs
+        self._passed = 0  # letters of text
 
     def __iter__(self) -> Iterator[str]:
         """A piece a token: empty where it is no text yet."""
-        token = None
+        token, seen = None, 0
         with closing(self._made):
             for token in measured(self._made):
                 self.tokens += 1
-                yield self._stop.add(self._text.add(token))
+                text = self._text.add(token.id)
+                if self._logprobs is not None:
+                    self._logprobs.add(token, seen)
+                seen += len(text)
+                yield self._pass(self._stop.add(text))
                 if self._stop.stopped:
                     return
-        if self.tokens >= self._most and token != self._end_token:
+        if self.tokens >= self._most and (token is None or token.id != self._end_token):
             self.finish_reason = "length"
         last = self._stop.add(self._text.end())
-        yield last if self._stop.stopped else last + self._stop.end()
+        yield self._pass(last if self._stop.stopped else last + self._stop.end())
+
+    def told(self) -> list[Chosen] | None:
+        """Of the tokens of the text that has come since this was last asked; None where that is not wanted."""
+        return None if self._logprobs is None else self._logprobs.before(self._passed)
+
+    def _pass(self, text: str) -> str:
+        self._passed += len(text)
+        return text
 
     def close(self) -> None:
         self._made.close()
@@ -87,7 +104,7 @@ class Pipeline:
             ids = self._shortened(ids, request, options)
         new_tokens = self._room(len(ids), options)
         with closing(self._engine.generate(ids, options, new_tokens)) as tokens:
-            continued = [*ids, *takewhile(lambda _: not gone(), measured(tokens))]
+            continued = [*ids, *(token.id for token in takewhile(lambda _: not gone(), measured(tokens)))]
         PROMPT_TOKENS.inc(len(ids))
         text, asked = self._text(continued, request), self._text(ids, request)
         if self._chats or not request.return_full_text:
@@ -102,11 +119,13 @@ class Pipeline:
         *,
         tools: Sequence[dict[str, Any]] = (),
         opening: str = "",
+        likeliest: int | None = None,
     ) -> Completion:
         """Continue a text, or answer messages, up to one of the texts ``stop``; it has begun when this returns.
 
-        ``tools`` are shown to the model; ``opening`` is how its answer begins, which is not part of what comes. Raises
-        RequestError for what this model cannot take.
+        ``tools`` are shown to the model; ``opening`` is how its answer begins, which is not part of what comes. With
+        ``likeliest``, each token is told of, and so many that were likeliest in its place. Raises RequestError for what
+        this model cannot take.
         """
         ids = self._tokenizer.encode(asked) if isinstance(asked, str) else self._chat(asked, tools)
         if opening:
@@ -120,8 +139,9 @@ class Pipeline:
                 " Send a shorter prompt, or a smaller max_tokens."
             )
         PROMPT_TOKENS.inc(len(ids))
-        tokens = self._engine.generate(ids, options.over(self._defaults), new_tokens)
-        return Completion(tokens, self._decode, len(ids), new_tokens, self._tokenizer.eos_token_id, stop)
+        tokens = self._engine.generate(ids, options.over(self._defaults), new_tokens, likeliest)
+        logprobs = None if likeliest is None else Logprobs(partial(spelled, self._tokenizer))
+        return Completion(tokens, self._decode, len(ids), new_tokens, self._tokenizer.eos_token_id, stop, logprobs)
 
     def warm_up(self) -> None:
         """Generate a token, so that a pipeline said to be ready has answered once."""

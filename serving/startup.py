@@ -29,6 +29,7 @@ class Model(Protocol):
         *,
         tools: Sequence[dict[str, Any]],
         opening: str,
+        likeliest: int | None,
     ) -> Completion: ...
 
 

@@ -11,13 +11,14 @@ import json
 import secrets
 import threading
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
 from serving.chat import GenerateOptions, RequestError
-from serving.engine import ModelError, Stream, first_line
+from serving.engine import ModelError, Stream, Token, first_line
 from serving.lora import Lora
 from serving.metrics import BATCH, CACHE
 
@@ -81,13 +82,18 @@ class OpenVinoEngine:
     def window(self) -> int:
         return self._window
 
-    def generate(self, ids: Sequence[int], options: GenerateOptions, new_tokens: int) -> Stream:
+    def generate(
+        self, ids: Sequence[int], options: GenerateOptions, new_tokens: int, likeliest: int | None = None
+    ) -> Stream:
         import numpy as np
         import openvino
 
         if options.json_schema is not None and not self._grammars:
             raise RequestError(f"This model was exported without {TOKENIZER}, which answers of a JSON schema need.")
+        if likeliest:
+            raise RequestError("This backend, openvino, tells of the chosen tokens only: send top_logprobs 0.")
         config = self.config(options, self._ends, len(ids), new_tokens)
+        config.logprobs = 0 if likeliest is None else 1
         stream = Stream()
         prompt = openvino.Tensor(np.array([list(ids)], dtype=np.int64))
         with self._changed:
@@ -181,8 +187,8 @@ def _told(stream: Stream, handle: Any) -> bool:
     over = bool(handle.get_status() != GenerationStatus.RUNNING)
     while handle.can_read():
         best = max(handle.read().values(), key=lambda output: output.score)  # of beams; else there is one
-        for token in best.generated_ids:
-            stream.put(int(token))
+        for token, logprob in zip_longest(best.generated_ids, best.generated_log_probs):
+            stream.put(Token(int(token), logprob))
     if over:
         stream.end()
     return over

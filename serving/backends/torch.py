@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from serving.chat import GenerateOptions
-from serving.engine import ModelError, Stream, first_line
+from serving.engine import ModelError, Stream, Token, first_line
 from serving.metrics import BATCH, GPU_MEMORY
 from serving.tokenizer import read_tokenizer
 
@@ -102,43 +102,53 @@ class TransformersEngine:
     def window(self) -> int:
         return int(self._model.config.max_position_embeddings)
 
-    def generate(self, ids: Sequence[int], options: GenerateOptions, new_tokens: int) -> Stream:
+    def generate(
+        self, ids: Sequence[int], options: GenerateOptions, new_tokens: int, likeliest: int | None = None
+    ) -> Stream:
         stream = Stream()
         # A thread each, which waits for its turn: transformers says what it makes by calling back.
         threading.Thread(
-            target=self._run, args=(stream, list(ids), options, new_tokens), name="generation", daemon=True
+            target=self._run, args=(stream, list(ids), options, new_tokens, likeliest), name="generation", daemon=True
         ).start()
         return stream
 
-    def _run(self, stream: Stream, ids: list[int], options: GenerateOptions, new_tokens: int) -> None:
+    def _run(
+        self, stream: Stream, ids: list[int], options: GenerateOptions, new_tokens: int, likeliest: int | None
+    ) -> None:
         try:
             with self._lock, self._running.track_inprogress():
-                self._continue(stream, ids, options, new_tokens)
+                self._continue(stream, ids, options, new_tokens, likeliest)
         except BaseException as error:
             stream.end(error)
             raise
         stream.end()
 
-    def _continue(self, stream: Stream, ids: list[int], options: GenerateOptions, new_tokens: int) -> None:
+    def _continue(
+        self, stream: Stream, ids: list[int], options: GenerateOptions, new_tokens: int, likeliest: int | None
+    ) -> None:
         import torch
 
         if options.seed is not None:
             torch.manual_seed(options.seed)
         prompt = torch.tensor([ids], device=self._model.device)
         alone = options.num_beams == 1  # of several beams none is the answer before the end
+        odds = None if likeliest is None else _Odds(likeliest)
+        processors: list[Any] = [] if odds is None else [odds]
+        if options.json_schema is not None:
+            processors.append(self._grammars.held_to(options.grammar))
         with torch.inference_mode(), self._adapted():
             output = self._model.generate(
                 prompt,
                 attention_mask=torch.ones_like(prompt),
                 max_new_tokens=new_tokens,
-                streamer=_Streamer(stream, len(ids)) if alone else None,
-                logits_processor=None if options.json_schema is None else [self._grammars.held_to(options.grammar)],
+                streamer=_Streamer(stream, len(ids), odds) if alone else None,
+                logits_processor=processors,
                 stopping_criteria=[lambda *_, **__: torch.tensor([stream.closed], device=prompt.device)],
                 **_arguments(options),
             )
         if not alone:
             for token in output[0, len(ids) :]:
-                stream.put(int(token))
+                stream.put(Token(int(token)))
 
 
 @contextmanager
@@ -150,18 +160,37 @@ def _active(model: Any, label: str) -> Iterator[None]:
 class _Streamer:
     """What transformers calls with the prompt first, and then with each token."""
 
-    def __init__(self, stream: Stream, prompt: int) -> None:
-        self._stream, self._left = stream, prompt
+    def __init__(self, stream: Stream, prompt: int, odds: _Odds | None) -> None:
+        self._stream, self._left, self._odds = stream, prompt, odds
 
     def put(self, tokens: Any) -> None:
         for token in tokens.flatten().tolist():
             if self._left:
                 self._left -= 1
             else:
-                self._stream.put(token)
+                self._stream.put(Token(token) if self._odds is None else self._odds.of(token))
 
     def end(self) -> None:
         """Said by ``generate`` returning, too."""
+
+
+class _Odds:
+    """How likely the model has found each token, before it is chosen by temperature, top_p and a grammar."""
+
+    def __init__(self, likeliest: int) -> None:
+        self._likeliest = likeliest
+        self._last: torch.Tensor | None = None
+
+    def __call__(self, _: Any, scores: Any) -> Any:
+        """As transformers calls a LogitsProcessor, before each token."""
+        self._last = scores[0].float().log_softmax(-1)
+        return scores
+
+    def of(self, token: int) -> Token:
+        """The token that has been chosen then."""
+        assert self._last is not None
+        values, ids = self._last.topk(self._likeliest)
+        return Token(token, self._last[token].item(), tuple(zip(ids.tolist(), values.tolist(), strict=True)))
 
 
 class _Grammars:

@@ -13,9 +13,11 @@ import openai
 import pytest
 from pydantic import BaseModel, Field
 
+from serving.tokenizer import read_tokenizer
 from tests.integration.serving.process import Server, figure, serving, until_idle
 from tests.questions import QUESTION, QUESTIONS
 
+TURNS: Any = [{"role": "user", "content": QUESTION}]
 #: What the model's own template lacks: it shows tools, and the calls of earlier turns.
 TOOLS = (
     "{% if tools %}You can call these functions:\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}"
@@ -88,6 +90,40 @@ def test_a_stream_says_the_same_piece_by_piece(client: openai.OpenAI) -> None:
     assert chunks[-2].choices[0].finish_reason == "stop"
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == len(texts) - 2 + 1, "a piece a token, and the end"
+
+
+def test_how_likely_each_token_was_is_told(server: Server, client: openai.OpenAI, taught: Path) -> None:
+    likeliest = 2 if server.backend == "torch" else 0
+    answer = client.chat.completions.create(
+        model="smollm2", messages=TURNS, temperature=0, max_tokens=16, logprobs=True, top_logprobs=likeliest
+    )
+    (choice,) = answer.choices
+    assert choice.logprobs is not None
+    tokens = choice.logprobs.content or []
+    assert b"".join(bytes(token.bytes or []) for token in tokens).decode() == choice.message.content
+    assert [token.logprob for token in tokens] == pytest.approx(_logprobs(taught, len(tokens)), abs=0.5)
+    if likeliest:
+        assert all([it.token for it in token.top_logprobs][:1] == [token.token] for token in tokens)
+        assert {len(token.top_logprobs) for token in tokens} == {2}
+    else:
+        with pytest.raises(openai.BadRequestError, match="tells of the chosen tokens only: send top_logprobs 0"):
+            client.completions.create(model="smollm2", prompt="Once", logprobs=1)
+
+
+def _logprobs(weights: Path, count: int) -> list[float]:
+    """Of the likeliest tokens, by transformers in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = read_tokenizer(weights)
+    ids = tokenizer.apply_chat_template(TURNS, tools=None, add_generation_prompt=True, return_dict=True)["input_ids"]
+    model, found = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32), list[float]()
+    with torch.inference_mode():
+        for _ in range(count):
+            best = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1).max(-1)
+            found.append(best.values.item())
+            ids = [*ids, int(best.indices)]
+    return found
 
 
 def test_it_stops_where_it_is_told(client: openai.OpenAI) -> None:

@@ -6,30 +6,30 @@ import threading
 
 import pytest
 
-from serving.engine import Stream, first_line
+from serving.engine import Stream, Token, first_line
 
 
 def test_tokens_come_as_they_are_put_and_then_it_is_over() -> None:
     stream = Stream()
-    stream.put(1)
-    assert next(stream) == 1
+    stream.put(Token(1))
+    assert next(stream) == Token(1)
 
     def make() -> None:
-        stream.put(0)
+        stream.put(Token(0))
         stream.end()
 
     later = threading.Thread(target=make)
     later.start()
-    assert list(stream) == [0]
+    assert list(stream) == [Token(0)]
     assert list(stream) == []
     later.join()
 
 
 def test_what_went_wrong_is_raised_where_it_is_read() -> None:
     stream = Stream()
-    stream.put(1)
+    stream.put(Token(1))
     stream.end(RuntimeError("out of memory"))
-    assert next(stream) == 1
+    assert next(stream) == Token(1)
     with pytest.raises(RuntimeError, match="out of memory"):
         next(stream)
     assert list(stream) == []

@@ -8,7 +8,7 @@ import pytest
 
 from serving import gang
 from serving.chat import GenerateOptions
-from serving.engine import Stream
+from serving.engine import Stream, Token
 from serving.gang import Leader
 
 
@@ -25,9 +25,15 @@ class Engine:
     def __init__(self) -> None:
         self.made = Stream()
 
-    def generate(self, _ids: Sequence[int], _options: GenerateOptions, new_tokens: int) -> Stream:
+    def generate(
+        self,
+        ids: Sequence[int],
+        options: GenerateOptions,
+        new_tokens: int,
+        likeliest: int | None = None,
+    ) -> Stream:
         for token in range(new_tokens):
-            self.made.put(token)
+            self.made.put(Token(token))
         self.made.end()
         return self.made
 
@@ -37,7 +43,7 @@ def test_once_begun_all_take_all_steps_though_nobody_reads_on(monkeypatch: pytes
     broken: list[bool] = []
     engine = Engine()
     tokens = Leader(engine, lambda: broken.append(True)).generate([1], GenerateOptions(), 5)
-    assert next(tokens) == 0
+    assert next(tokens) == Token(0)
     tokens.close()
     assert not engine.made.closed, "the others would wait for this process for ever"
     assert list(engine.made) == [], "all of its steps were taken"

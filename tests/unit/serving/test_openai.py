@@ -11,6 +11,8 @@ from flask.testing import FlaskClient
 
 from serving.app import MAX_WAITING, create_app
 from serving.chat import GenerateOptions
+from serving.engine import Token
+from serving.logprobs import Logprobs
 from serving.pipeline import Completion
 
 HELLO = {"model": "phi", "messages": [{"role": "user", "content": "Hello"}]}
@@ -29,11 +31,11 @@ class Tokens:
     def __init__(self, text: str) -> None:
         self._letters, self.closed = iter(text), False
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[Token]:
         for letter in self._letters:
             if letter == "!":
                 raise RuntimeError("out of memory")
-            yield ord(letter)
+            yield Token(ord(letter), -0.5, ((ord("?"), -1.5),))
 
     def close(self) -> None:
         self.closed = True
@@ -63,12 +65,14 @@ class Speaker:
         *,
         tools: Sequence[dict[str, Any]],
         opening: str,
+        likeliest: int | None,
     ) -> Completion:
         self.asked.append((asked, options))
         self.shown.append((list(tools), opening))
         most = options.max_new_tokens or 100
         self.made.append(Tokens(self.says[:most]))
-        return Completion(self.made[-1], decode, 3, most, END, stop)
+        logprobs = None if likeliest is None else Logprobs(lambda token: chr(token).encode())
+        return Completion(self.made[-1], decode, 3, most, END, stop, logprobs)
 
 
 def client(speaker: Speaker) -> FlaskClient:

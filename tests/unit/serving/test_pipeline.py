@@ -11,7 +11,7 @@ import pytest
 from jinja2 import TemplateError
 
 from serving.chat import ChatRequest, GenerateOptions, Message, RequestError
-from serving.engine import ModelError
+from serving.engine import ModelError, Token
 from serving.pipeline import Pipeline, recommended
 
 
@@ -29,6 +29,9 @@ class Letters:
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool) -> str:
         text = "".join(chr(number) for number in ids)
         return text.replace(" .", ".") if clean_up_tokenization_spaces else text
+
+    def convert_ids_to_tokens(self, ids: int) -> str:
+        return chr(ids)
 
     def apply_chat_template(
         self,
@@ -54,9 +57,11 @@ class Recorder:
         self.says = says
         self.asked: list[tuple[str, GenerateOptions, int]] = []
 
-    def generate(self, ids: Sequence[int], options: GenerateOptions, new_tokens: int) -> Generator[int, None, None]:
+    def generate(
+        self, ids: Sequence[int], options: GenerateOptions, new_tokens: int, likeliest: int | None = None
+    ) -> Generator[Token, None, None]:
         self.asked.append(("".join(chr(number) for number in ids), options, new_tokens))
-        return (ord(letter) for letter in self.says[:new_tokens])
+        return (Token(ord(letter)) for letter in self.says[:new_tokens])
 
 
 def pipeline(engine: Recorder, template: str | None = None) -> Pipeline:

@@ -8,7 +8,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint constrai
 # What the cluster needs of Debian: Go modules and PyPI have the rest.
 CLUSTER_PACKAGES := buildah catatonit iproute2 iptables mmdebstrap runc
 
-.PHONY: demo test setup browser tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers bench-serving chaos
+.PHONY: demo test setup test-packages tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers bench-serving chaos
 
 # CLOUD=arm: nodes are agent pools of an emulated Azure.
 CLOUD ?= local
@@ -18,7 +18,7 @@ demo: setup
 up: setup
 	@$(BIN)/kaito up --cloud $(CLOUD)
 
-test: lint browser
+test: lint test-packages
 	$(BIN)/pytest -n 2 --dist loadfile
 
 # A real one-node cluster with real Knative, in namespaces of its own; then the main job on it, as tests.
@@ -50,9 +50,9 @@ chaos: tools
 cluster-tools: setup
 	@$(call debian,$(CLUSTER_PACKAGES))
 
-# For the tests of the chat page; without it they are skipped.
-browser: setup
-	@$(call debian,chromium)
+# For the tests of the chat page and of what registries are asked; without these they are skipped.
+test-packages: setup
+	@$(call debian,chromium docker-registry)
 
 # These packages, where that is ours to do.
 define debian

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import math
 
+from functions.workspace.images import Content, mounted, pulled
+from functions.workspace.settings import Settings
 from functions.workspace.work import CONFIG_FILE, Work
 from kaito.api.claims import GPU
 from kaito.api.pods import PodTemplate
@@ -17,6 +19,8 @@ from presets import ModelPreset
 
 MODEL_MOUNT = "/mnt/model"
 ADAPTER_MOUNT = "/mnt/adapter"
+#: Of an adapter's image.
+ADAPTER_FOLDER = "data"
 CONFIG_MOUNT = "/mnt/config"
 #: $HOME and $TMPDIR of the serving image: torch does not even import where it cannot write somewhere.
 HOME = "/home/kaito"
@@ -50,26 +54,23 @@ def own_pod(workspace: Workspace, work: Work) -> Object:
     return {"metadata": metadata, "spec": spec}
 
 
-def preset_pod(workspace: Workspace, model: ModelPreset, work: Work, image: str) -> Object:
+def preset_pod(workspace: Workspace, model: ModelPreset, work: Work, settings: Settings) -> Object:
     """The inference server with a preset's weights, its adapters and its settings."""
     assert workspace.inference is not None
-    assert workspace.inference.preset is not None
-    options, adapters = workspace.inference.preset.preset_options, workspace.inference.adapters
-    container = _container(workspace, model, work, image)
-    volumes: list[Object] = [_image_volume("model", options.image or model.image), {"name": "home", "emptyDir": {}}]
-    mounts = [
-        {"name": "model", "mountPath": MODEL_MOUNT, "readOnly": True},
-        {"name": "home", "mountPath": HOME},
-    ]
+    container = _container(workspace, model, work, settings.serving_image)
+    home: Object = {"name": "home", "mountPath": HOME}
+    contents = _contents(workspace, model)
+    if settings.image_volumes:
+        images = mounted(contents)
+    else:
+        images = pulled(contents, {name: container[name] for name in ("image", "securityContext")}, home)
+    volumes: list[Object] = [{"name": "home", "emptyDir": {}}, *images.volumes]
+    mounts = [home, *images.mounts]
     if _gpus(model, work):
         # torch's workers share tensors through /dev/shm, which a container has 64 MiB of by default.
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
         container["resources"] = {"limits": {GPU: str(work.sku.gpus)}}
-    for index, adapter in enumerate(adapters):
-        volumes.append(_image_volume(f"adapter-{index}", adapter.source.image))
-        path = f"{ADAPTER_MOUNT}/{adapter.source.name}"
-        mounts.append({"name": f"adapter-{index}", "mountPath": path, "readOnly": True})
     if work.config:
         volumes.append({"name": "config", "configMap": {"name": workspace.inference.config}})
         mounts.append({"name": "config", "mountPath": CONFIG_MOUNT, "readOnly": True})
@@ -81,9 +82,10 @@ def preset_pod(workspace: Workspace, model: ModelPreset, work: Work, image: str)
     }
     if selector := workspace.resource.label_selector.labels():
         spec["nodeSelector"] = selector
-    secrets = (*options.image_pull_secrets, *(name for it in adapters for name in it.source.image_pull_secrets))
-    if secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in dict.fromkeys(secrets)]
+    if images.pullers:
+        spec["initContainers"] = list(images.pullers)
+    if images.secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in images.secrets]
     if tolerations := _tolerations(work):
         spec["tolerations"] = tolerations
     if work.gang:
@@ -92,6 +94,27 @@ def preset_pod(workspace: Workspace, model: ModelPreset, work: Work, image: str)
         }
     annotations = {CONFIG_HASH: hashlib.sha256(work.config.encode()).hexdigest()[:16]} if work.config else {}
     return {"metadata": {"labels": labels(workspace), "annotations": annotations}, "spec": spec}
+
+
+def _contents(workspace: Workspace, model: ModelPreset) -> list[Content]:
+    """The model's weights, and each adapter in a folder of its name."""
+    assert workspace.inference is not None
+    assert workspace.inference.preset is not None
+    options = workspace.inference.preset.preset_options
+    image, secrets = options.image or model.image, tuple(options.image_pull_secrets)
+    weights = Content("model", image, MODEL_MOUNT, model.weights, secrets, kept=True)
+    adapters = (
+        Content(
+            f"adapter-{number}",
+            it.source.image,
+            f"{ADAPTER_MOUNT}/{it.source.name}",
+            ADAPTER_FOLDER,
+            tuple(it.source.image_pull_secrets),
+            kept=False,
+        )
+        for number, it in enumerate(workspace.inference.adapters)
+    )
+    return [weights, *adapters]
 
 
 def headless(workspace: Workspace) -> str:
@@ -170,7 +193,3 @@ def _tolerations(work: Work) -> list[Object]:
 
 def _one_a_node(workspace: Workspace) -> Object:
     return {"labelSelector": {"matchLabels": labels(workspace)}, "topologyKey": "kubernetes.io/hostname"}
-
-
-def _image_volume(name: str, reference: str) -> Object:
-    return {"name": name, "image": {"reference": reference, "pullPolicy": "IfNotPresent"}}

@@ -45,7 +45,7 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
         return _end(obj, workspace, observed, now)
     asked = work(observed, workspace, catalogue)
     if not isinstance(asked, Refusal):
-        wanted = render(workspace, asked, settings.serving_image)
+        wanted = render(workspace, asked, settings)
         asked = _foreign(wanted, observed, workspace) or asked
     if isinstance(asked, Refusal):
         found = impossible(workspace, asked)

@@ -10,6 +10,7 @@ import json
 
 from functions.workspace.idle import goes_to_zero
 from functions.workspace.pods import PORT, RENDEZVOUS_PORT, headless, labels, own_pod, preset_pod
+from functions.workspace.settings import Settings
 from functions.workspace.work import LOAD_BALANCER_SUFFIX, Work
 from kaito.api.resources import KNATIVE_SERVICE, SERVICE, STATEFUL_SET, WORKSPACE_OWNER, Kind, Object
 from kaito.api.status import controller_reference
@@ -37,9 +38,9 @@ def carriers(workspace: Workspace, *, gang: bool, balanced: bool) -> tuple[tuple
     return ((KNATIVE_SERVICE, name), *([(SERVICE, name + LOAD_BALANCER_SUFFIX)] if balanced else []))
 
 
-def render(workspace: Workspace, work: Work, serving_image: str) -> tuple[Object, ...]:
+def render(workspace: Workspace, work: Work, settings: Settings) -> tuple[Object, ...]:
     """The objects, what runs the model first."""
-    pod = own_pod(workspace, work) if work.model is None else preset_pod(workspace, work.model, work, serving_image)
+    pod = own_pod(workspace, work) if work.model is None else preset_pod(workspace, work.model, work, settings)
     balanced = is_balanced(workspace.metadata.annotations)
     if work.gang:
         selector = {**labels(workspace), "apps.kubernetes.io/pod-index": "0"}

@@ -17,11 +17,13 @@ NODE_RETENTION = "15m"
 class Settings:
     """``claim_kind``: Machine or NodeClaim, or None where no provisioner is installed and people bring the nodes;
     ``serving_image``: the inference server's image, which holds no weights; ``node_retention``: seconds that the
-    nodes of a model at zero are kept, where its Workspace does not say."""
+    nodes of a model at zero are kept, where its Workspace does not say; ``image_volumes``: the cluster's kubelets
+    mount images (Kubernetes 1.33 and later do, unless told not to)."""
 
     claim_kind: Kind | None = MACHINE
     serving_image: str = SERVING_IMAGE
     node_retention: float = seconds(NODE_RETENTION)
+    image_volumes: bool = True
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -33,4 +35,8 @@ class Settings:
             retention = seconds(environment.get("KAITO_NODE_RETENTION_PERIOD", NODE_RETENTION))
         except ValueError as error:
             raise ValueError(f"KAITO_NODE_RETENTION_PERIOD: {error}") from error
-        return cls(kinds[name], environment.get("KAITO_SERVING_IMAGE", SERVING_IMAGE), retention)
+        volumes = environment.get("KAITO_IMAGE_VOLUMES", "true")
+        if volumes not in ("true", "false"):
+            raise ValueError(f"KAITO_IMAGE_VOLUMES is {volumes!r}; it must be true or false")
+        image = environment.get("KAITO_SERVING_IMAGE", SERVING_IMAGE)
+        return cls(kinds[name], image, retention, image_volumes=volumes == "true")

@@ -203,7 +203,8 @@ def _trouble(pod: Object) -> tuple[ConditionStatus, str, str] | None:
     scheduled = conditions_of(pod).get("PodScheduled")
     if scheduled is not None and scheduled.status == "False":
         return "Unknown", scheduled.reason, f"{name}: {scheduled.message}"
-    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+    status = pod.get("status") or {}
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in FAILURES:
             last = (container.get("lastState") or {}).get("terminated") or {}

@@ -19,7 +19,7 @@ from kaito.embedded.knative.schema import malformed
 from kaito.embedded.manifests import CONFIG, build, with_environment
 from kaito.runtime.kube import Conflict, Kube, KubeError
 from tests.nodes import bring_node
-from tests.unit.functions.workspace.matrix import SCENES, rendered
+from tests.unit.functions.workspace.matrix import rendered
 
 OVERLAYS = sorted(path.parent.name for path in (CONFIG / "overlays").glob("*/kustomization.yaml"))
 FEATURES = ("config-features", "knative-serving")
@@ -119,13 +119,19 @@ def test_only_a_cluster_of_ones_own_lacks_knatives_kinds_and_namespace() -> None
 
 
 @pytest.mark.parametrize(
-    ("scene", "unneeded"), [("preset-on-gpu", set()), ("preset-on-cpu", {"kubernetes.podspec-tolerations"})]
+    ("scene", "unneeded"),
+    [
+        ("preset-on-gpu", {"init-containers"}),
+        ("preset-on-cpu", {"init-containers", "tolerations"}),
+        ("pulled-preset-with-adapters", {"volumes-image"}),
+    ],
 )
 def test_exactly_the_flags_that_services_need_are_enabled(scene: str, unneeded: set[str]) -> None:
-    (service,) = rendered(SCENES[scene])
+    (service,) = rendered(scene)
     flags = enabled(overlay("local"))
     assert refusals(service, flags) == []
-    assert {flag for flag in flags if not refusals(service, flags - {flag})} == unneeded
+    idle = {flag for flag in flags if not refusals(service, flags - {flag})}
+    assert idle == {f"kubernetes.podspec-{it}" for it in unneeded}
 
 
 KNATIVES = {

@@ -17,7 +17,7 @@ PLACE = "carriers"
 CORE = [
     pytest.param(obj, id=f"{scene}-{obj['metadata']['name']}-{obj['kind']}")
     for scene in sorted(SCENES)
-    for obj in rendered(SCENES[scene])
+    for obj in rendered(scene)
     if Kind.of(obj) != KNATIVE_SERVICE
 ]
 

@@ -13,13 +13,15 @@ import yaml
 import presets
 from functions.workspace.observed import Observed
 from functions.workspace.render import render
+from functions.workspace.settings import Settings
 from functions.workspace.work import Refusal, work
 from kaito.api.resources import Object
 from kaito.api.workspace import Workspace
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 CATALOGUE: Final = presets.load()
-IMAGE: Final = "kaito/serving:0.1.0"
+#: How the names of scenes begin where the kubelets mount no images.
+PULLED: Final = "pulled"
 _CONFIG: Final = {"data": {"inference_config.yaml": "transformers:\n  generate_kwargs:\n    max_new_tokens: 64\n"}}
 _POEMS: Final = {"source": {"name": "poems", "image": "example.com/poems:1", "imagePullSecrets": ["mine"]}}
 _LAWS: Final = {"source": {"name": "laws.v2", "image": "example.com/laws:2"}, "strength": "0.5"}
@@ -95,19 +97,28 @@ SCENES: Final[dict[str, Object]] = {
         annotations={"kaito.sh/enablelb": "True"},
     ),
     "preset-on-two-nodes": workspace("Standard_D4s_v5", preset("smollm2-135m-instruct"), count=2),
+    "pulled-preset-with-adapters": workspace(
+        "Standard_NC24ads_A100_v4", {**private("phi-3-mini-4k-instruct"), "adapters": [_POEMS, _LAWS]}
+    ),
+    "pulled-gang-on-two-nodes": workspace("Standard_NC24ads_A100_v4", private("llama-2-13b"), count=2),
 }
 
 
-def rendered(obj: Object) -> tuple[Object, ...]:
+def rendered(scene: str) -> tuple[Object, ...]:
+    """What is applied for that scene's Workspace."""
+    return applied(SCENES[scene], Settings(image_volumes=not scene.startswith(PULLED)))
+
+
+def applied(obj: Object, settings: Settings = Settings()) -> tuple[Object, ...]:  # noqa: B008 - it never changes
     """What is applied for the Workspace, where it can be had."""
     parsed = Workspace.model_validate(obj)
     asked = work(Observed(obj, config=_CONFIG), parsed, CATALOGUE)
     assert not isinstance(asked, Refusal), asked
-    return render(parsed, asked, IMAGE)
+    return render(parsed, asked, settings)
 
 
-def text(obj: Object) -> str:
-    return yaml.dump_all(rendered(obj), sort_keys=False, Dumper=_Plain)
+def text(scene: str) -> str:
+    return yaml.dump_all(rendered(scene), sort_keys=False, Dumper=_Plain)
 
 
 class _Plain(yaml.SafeDumper):
@@ -120,5 +131,5 @@ class _Plain(yaml.SafeDumper):
 
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
-    for name, obj in SCENES.items():
-        (GOLDEN / f"{name}.yaml").write_text(text(obj))
+    for name in SCENES:
+        (GOLDEN / f"{name}.yaml").write_text(text(name))

@@ -52,7 +52,14 @@ def running(ready: int, **more: Any) -> Observed:
     return replace(observed, children=found, **more)
 
 
-def pod(name: str, *, waiting: Object | None = None, last: Object | None = None, scheduled: str = "True") -> Object:
+def pod(
+    name: str,
+    *,
+    waiting: Object | None = None,
+    last: Object | None = None,
+    scheduled: str = "True",
+    of: str = "containerStatuses",
+) -> Object:
     container: Object = {"name": "model", "state": {"waiting": waiting} if waiting else {"running": {}}}
     if last:
         container["lastState"] = {"terminated": last}
@@ -62,7 +69,7 @@ def pod(name: str, *, waiting: Object | None = None, last: Object | None = None,
         "metadata": {"name": name},
         "status": {
             "conditions": [{"type": "PodScheduled", "status": scheduled, "reason": "Unschedulable", "message": "0/2"}],
-            "containerStatuses": [container],
+            of: [container],
         },
     }
 
@@ -101,10 +108,19 @@ def test_it_is_ready_when_all_its_pods_are() -> None:
             ("False", "CrashLoopBackOff"),
             "phi-1: exit code 137",
         ),
+        (
+            {
+                "waiting": {"reason": "CrashLoopBackOff"},
+                "last": {"message": "There is no example.com/weights:1"},
+                "of": "initContainerStatuses",
+            },
+            ("False", "CrashLoopBackOff"),
+            "phi-1: There is no example.com/weights:1",
+        ),
         ({"waiting": {"reason": "ContainerCreating"}}, ("Unknown", "Deploying"), "0 of 2 pods are ready"),
         ({"scheduled": "False"}, ("Unknown", "Unschedulable"), "phi-1: 0/2"),
     ],
-    ids=["image", "crash", "killed", "creating", "unschedulable"],
+    ids=["image", "crash", "killed", "puller", "creating", "unschedulable"],
 )
 def test_why_a_pod_is_not_ready_is_told(trouble: dict[str, Any], verdict: tuple[str, str], words: str) -> None:
     plan = decide(running(0, pods=(pod("phi-0"), pod("phi-1", **trouble))))

@@ -209,3 +209,7 @@ def test_settings_from_the_environment() -> None:
     assert Settings.from_environment({}).node_retention == 900
     with pytest.raises(ValueError, match="KAITO_NODE_RETENTION_PERIOD: 'x' is not a duration"):
         Settings.from_environment({"KAITO_NODE_RETENTION_PERIOD": "x"})
+    assert Settings.from_environment({}).image_volumes
+    assert not Settings.from_environment({"KAITO_IMAGE_VOLUMES": "false"}).image_volumes
+    with pytest.raises(ValueError, match="KAITO_IMAGE_VOLUMES is 'no'; it must be true or false"):
+        Settings.from_environment({"KAITO_IMAGE_VOLUMES": "no"})

@@ -6,6 +6,7 @@ It is there whole or not at all. Progress is told in JSON, a line every few seco
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -17,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from oci import RECORD
 from oci.layers import LayerError, Unpacked
 from oci.registry import RegistryError, Repository
 
@@ -58,18 +60,14 @@ def pull(
             if not unpacked.files:
                 tops = ", ".join(sorted(unpacked.tops)) or "nothing"
                 raise PullError(f"{reference} has no files in /{folder.strip('/')}; at its top it has {tops}.")
+            seconds = round(time.monotonic() - began, 3)
+            said = {"image": reference, "digest": manifest.digest, "bytes": progress.done, "seconds": seconds}
+            (made / RECORD).write_text(json.dumps(said))
             for path in made.iterdir():
                 path.rename(target / path.name)
     except (RegistryError, LayerError, OSError) as error:
         raise PullError(f"{reference} cannot be pulled: {error}") from error
-    _log.info(
-        "pull.done",
-        image=reference,
-        digest=manifest.digest,
-        files=unpacked.files,
-        bytes=progress.done,
-        seconds=round(time.monotonic() - began, 3),
-    )
+    _log.info("pull.done", files=unpacked.files, **said)
     return manifest.digest
 
 

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from serving import openai, openapi
 from serving.chat import EXAMPLE, RequestError, parse
-from serving.metrics import REQUESTS, RUNNING
+from serving.metrics import REQUESTS, RUNNING, STAGES
 from serving.pipeline import Gone
 from serving.startup import Model, NotReadyError
 
@@ -32,8 +32,8 @@ _ONLY_ITSELF: Final = {
 }
 _MAX_BODY: Final = 4 * 1024 * 1024  # bytes
 _ROUTES: Final = (
-    "POST /chat, /v1/chat/completions or /v1/completions, or GET /, /health, /healthz, /metrics, /openapi.json, /ui or"
-    " /v1/models"
+    "POST /chat, /v1/chat/completions or /v1/completions, or GET /, /health, /healthz, /metrics, /startup,"
+    " /openapi.json, /ui or /v1/models"
 )
 
 _Answer = tuple[dict[str, Any], int]
@@ -81,6 +81,11 @@ def create_app(model: Callable[[str], Model], names: Sequence[str] = ("model",))
     @app.get("/metrics")
     def metrics() -> Response:
         return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/startup")
+    def stages() -> dict[str, Any]:
+        model(names[0])
+        return {"stages": [{"name": name, "seconds": round(seconds, 3)} for name, seconds in STAGES.items()]}
 
     @app.get("/ui")
     def page() -> Response:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from oci import RECORD
 from serving import lora
 from serving.adapters import Adapter, attach, label, merge, named
 from serving.backends import choose
@@ -14,7 +16,7 @@ from serving.backends.openvino import OpenVinoEngine
 from serving.backends.torch import TransformersEngine
 from serving.engine import Engine
 from serving.gang import Follower, Leader, Place, meet
-from serving.metrics import stage
+from serving.metrics import stage, took
 from serving.pipeline import load as load_pipelines
 from serving.settings import Settings
 from serving.startup import Model
@@ -50,6 +52,8 @@ def load(wanted: Wanted, place: Place, failed: Callable[[], None]) -> Mapping[st
     """
     if not place.alone:
         meet(place, wanted.weights)
+    if (seconds := fetched(wanted)) is not None:
+        took("fetch", seconds)
     with stage("load"):
         engines = _engines(wanted, place)
     if place.rank > 0:
@@ -62,13 +66,20 @@ def load(wanted: Wanted, place: Place, failed: Callable[[], None]) -> Mapping[st
     return load_pipelines(engines, wanted.weights, kind, wanted.settings.generate_kwargs)
 
 
+def fetched(wanted: Wanted) -> float | None:
+    """Seconds that weights and adapters were pulled for, where oci.pull has put them there."""
+    found = [folder / RECORD for folder in (wanted.weights, *(it.folder for it in wanted.adapters))]
+    records = [json.loads(file.read_text()) for file in found if file.is_file()]
+    return sum(float(record["seconds"]) for record in records) if records else None
+
+
 def _engines(wanted: Wanted, place: Place) -> Mapping[str, Engine]:
-    if choose(wanted.backend, wanted.weights, _only_torch(wanted, place)) == "openvino":
+    if choose(wanted.backend, wanted.weights, only_torch(wanted, place)) == "openvino":
         return _by_openvino(wanted)
     return _by_torch(wanted, place)
 
 
-def _only_torch(wanted: Wanted, place: Place) -> str | None:
+def only_torch(wanted: Wanted, place: Place) -> str | None:
     if not place.alone:
         return "a model in several processes is for the backend torch"
     if wanted.settings.combination_type and wanted.adapters:

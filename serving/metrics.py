@@ -28,12 +28,22 @@ STARTUP: Final = Gauge("kaito_startup_seconds", "How long a stage of the start t
 NEXT_TOKEN: Final = Histogram("kaito_inter_token_seconds", "From one token to the next.", buckets=_SECONDS)
 
 
+#: Seconds of each stage of this process's start, in their order.
+STAGES: Final[dict[str, float]] = {}
+
+
 @contextmanager
 def stage(name: str) -> Iterator[None]:
     """A stage of the start, timed: at the end that is logged, and kept for Prometheus."""
     began = time.monotonic()
     yield
     seconds = time.monotonic() - began
+    took(name, seconds)
+
+
+def took(name: str, seconds: float) -> None:
+    """A stage of the start that is over."""
+    STAGES[name] = seconds
     STARTUP.labels(name).set(seconds)
     _log.info("startup.stage", stage=name, seconds=round(seconds, 3))
 

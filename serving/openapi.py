@@ -59,6 +59,7 @@ def _completion(kind: str, logprobs: Schema, **choice: Schema) -> Schema:
 _ANSWERS: Final = {
     "Running": _object(message=_TEXT),
     "Health": _object(status=_TEXT),
+    "Startup": _object(stages=_list(_object(name=_TEXT, seconds={"type": "number", "minimum": 0}))),
     "ChatAnswer": _object(Result=_TEXT),
     "Error": _object(error=_TEXT),
     "Model": _MODEL,
@@ -91,6 +92,7 @@ def document(*names: str) -> Schema:
             "/healthz": {"get": _get("The same, by its older name.", "Health", failing="Health")},
             "/ui": {"get": _answering("A page to chat with the model.", {"200": _described("text/html", _TEXT)})},
             "/metrics": {"get": _answering("Figures for Prometheus.", {"200": _described("text/plain", _TEXT)})},
+            "/startup": {"get": _get("How long each stage of the start took.", "Startup", waiting="Error")},
             "/chat": {"post": _post("Answer a prompt or messages.", ChatRequest, "ChatAnswer", "Error")},
             "/v1/models": {"get": _get("The models that are served.", "Models")},
             "/v1/models/{model}": {"get": _get("The model of that name.", "Model", parameters=("model",))},
@@ -117,10 +119,14 @@ def _named(name: str, said: str = "Well.") -> Schema:
     return _described(_JSON, {"$ref": _SCHEMAS + name}, said)
 
 
-def _get(summary: str, answer: str, *, failing: str = "", parameters: tuple[str, ...] = ()) -> Schema:
+def _get(
+    summary: str, answer: str, *, failing: str = "", waiting: str = "", parameters: tuple[str, ...] = ()
+) -> Schema:
     responses = {"200": _named(answer)}
     if failing:
         responses["500"] = _named(failing, "Not yet; the body says why.")
+    if waiting:
+        responses["503"] = _named(waiting, "The model is being loaded.")
     if not parameters:
         return _answering(summary, responses)
     responses["404"] = _named("OpenAIError", "There is none.")

@@ -9,16 +9,19 @@ from functools import partial
 from operator import attrgetter
 
 import presets
+from functions.workspace.measuring import measure
 from functions.workspace.observe import observe
 from functions.workspace.observed import Observed
 from functions.workspace.reconcile import NAME, reconcile, refused
 from functions.workspace.settings import Settings
+from functions.workspace.startup import Measure
 from kaito.api.claims import CLAIM_KINDS
 from kaito.api.resources import KNATIVE_SERVICE, NODE, WORKSPACE
+from kaito.runtime.apply import run
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key, owner_key, workspace_key
 from kaito.runtime.kube import Kube
-from kaito.runtime.plan import Plan
+from kaito.runtime.plan import Effect, Plan
 from kaito.runtime.reconciler import Function
 from kaito.runtime.sweep import fast_sweep, hears
 
@@ -63,6 +66,12 @@ def function() -> Function[Observed]:
     def look(kube: Kube, keys: Sequence[Key]) -> Mapping[Key, Observed]:
         return observe(kube, catalogue, keys)
 
+    def write(effect: Effect, kube: Kube, manager: str) -> None:
+        if isinstance(effect, Measure):
+            measure(effect, kube)
+        else:
+            run(effect, kube, manager)
+
     return Function(
         name=NAME,
         keys=keys,
@@ -73,6 +82,7 @@ def function() -> Function[Observed]:
         others=lambda it: (*it.claims, *it.nodes, *it.children, *filter(None, [it.routed])),
         reconcile=decide,
         refused=refused,
+        run=write,
         fast_sweep=fast_sweep(NAME),
         hears=partial(hears, function=NAME),
     )

@@ -11,7 +11,9 @@ from functions.workspace.nodes import Nodes, choose
 from functions.workspace.observed import Observed
 from functions.workspace.render import APPLIED_HASH, render
 from functions.workspace.settings import Settings
+from functions.workspace.startup import FIELD, unmeasured
 from functions.workspace.status import (
+    SERVING,
     SUMS,
     WRITE_REFUSED,
     Carried,
@@ -76,6 +78,9 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     about = Carried(carrier, observed.pods, balancer, observed.routed, resting)
     found = conditions(workspace, (kind or MACHINE).kind, nodes, about)
     effects += _status(obj, found, _facts(nodes, carrier, found), now)
+    serving = next(it for it in found if it.type == "InferenceReady")
+    if asked.model is not None and carrier is not None and serving.reason == SERVING:
+        effects += unmeasured(obj, carrier, url(carrier))
     settled = all(condition.status != "Unknown" for condition in found)
     if resting is None or not nodes.claims:
         return Plan(tuple(effects), settled=settled)
@@ -147,6 +152,8 @@ def _facts(nodes: Nodes, carrier: Object | None, found: Sequence[Condition]) -> 
 def _status(obj: Object, found: Sequence[Condition], facts: Object, now: datetime) -> tuple[Effect, ...]:
     """The status write and the Events of its transitions; nothing where the status says it all already."""
     facts = {**facts, "observedGeneration": obj["metadata"].get("generation", 0)}
+    ours = {name: value for name, value in (obj.get("status") or {}).items() if name != FIELD}
+    obj = {**obj, "status": ours}
     refused = any(it.reason == WRITE_REFUSED for it in found)  # which no other condition says
     return report(obj, found, facts, sums=SUMS[1:] if refused else SUMS, function=NAME, now=now)
 

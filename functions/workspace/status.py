@@ -16,6 +16,7 @@ from kaito.api.workspace import Workspace
 #: Conditions that only sum up the others.
 SUMS = ("WorkspaceReady", "WorkspaceSucceeded")
 DEPLOYED = "the model is being deployed"
+SERVING = "Serving"
 #: The reason where the API server refuses what we write.
 WRITE_REFUSED = "WriteRefused"
 #: In the scheduler's messages, which Knative passes on as a failure at once, and takes back when a node is found.
@@ -214,7 +215,7 @@ def _trouble(pod: Object) -> tuple[ConditionStatus, str, str] | None:
 
 
 def _serving(workspace: Workspace, carrier: Object) -> Condition:
-    return _condition(workspace, "InferenceReady", "True", "Serving", f"answers at {url(carrier)}/chat")
+    return _condition(workspace, "InferenceReady", "True", SERVING, f"answers at {url(carrier)}/chat")
 
 
 def _balanced(serving: Condition, balancer: Object) -> Condition:

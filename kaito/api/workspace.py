@@ -270,12 +270,25 @@ class TuningSpec(ApiModel):
     )
 
 
+class StartupStage(ApiModel):
+    name: str
+    duration: str = Field(description="As 4.5s.")
+
+
+class Startup(ApiModel):
+    """How a model's server started, as it says itself."""
+
+    revision: str = Field("", description="The Knative Revision, or the revision of the StatefulSet, that was asked.")
+    stages: tuple[StartupStage, ...] = ()
+
+
 class WorkspaceStatus(ApiModel):
     worker_nodes: tuple[str, ...] = Field((), description="The nodes in use, sorted.")
     conditions: tuple[Condition, ...] = ()
     state: Literal["", "Pending", "Ready", "Running", "Succeeded", "Failed", "Deleting"] = ""
     url: str = Field("", description="Where the model answers.")
     observed_generation: int = 0
+    startup: Startup | None = Field(None, description="How long each stage of the model server's start took.")
 
 
 class Workspace(ApiModel):

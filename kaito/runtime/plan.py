@@ -20,9 +20,11 @@ class WriteError(Exception):
 
 
 class Beyond:
-    """The base of what a function writes elsewhere than on the API server; ``Function.run`` knows how."""
+    """The base of what a function does elsewhere than on the API server; ``Function.run`` knows how. ``tells``: others
+    do not wait for it."""
 
     __slots__ = ()
+    tells = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Plan:
 
 
 def _tells(effect: Effect) -> bool:
-    return isinstance(effect, Tell) or (isinstance(effect, Apply) and effect.tells)
+    return isinstance(effect, Tell) or (isinstance(effect, Apply | Beyond) and effect.tells)
 
 
 def holds(wanted: object, found: object) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from oci import RECORD
 from tests.images import INDEX, Image, index, packed
 from tests.registry import INSTALLED, Registry, running
 
@@ -43,7 +44,7 @@ def test_an_image_is_pulled_with_the_secrets_user(registry: Registry, tmp_path: 
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     assert (said["event"], said["digest"], said["files"]) == ("pull.done", pushed, 2)
-    assert {path.name for path in (tmp_path / "poems").iterdir()} == {"adapter_config.json", "model"}
+    assert {path.name for path in (tmp_path / "poems").iterdir()} == {"adapter_config.json", "model", RECORD}
     again = run(registry, f"team/poems@{pushed}", tmp_path / "again", f"--credentials={secret}")
     assert again.returncode == 0, again.stderr
 

@@ -54,6 +54,8 @@ def test_the_stages_of_its_start_are_logged_and_kept(server: Server) -> None:
     told = httpx.get(f"{server.url}/metrics", timeout=5).text
     kept = dict(re.findall(r'^kaito_startup_seconds\{stage="(\w+)"\} (.+)$', told, re.MULTILINE))
     assert {name: round(float(value), 3) for name, value in kept.items()} == stages
+    asked = httpx.get(f"{server.url}/startup", timeout=5).json()["stages"]
+    assert {stage["name"]: stage["seconds"] for stage in asked} == stages
 
 
 def test_a_plain_curl_gets_the_capital_of_france(server: Server) -> None:

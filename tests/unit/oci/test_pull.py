@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from oci import registry
+from oci import RECORD, registry
 from oci.pull import PullError, main, pull
 from tests.images import Image, digest, index, packed, tar
 
@@ -107,7 +107,10 @@ def fetch(scripted: Scripted, target: Path, name: str = "poems:1", *credentials:
 def test_the_folder_is_there_with_its_digest(scripted: Scripted, tmp_path: Path) -> None:
     found = fetch(scripted, tmp_path / "deep" / "poems")
     assert found == digest(POEMS.manifest)
-    assert {path.name for path in (tmp_path / "deep" / "poems").iterdir()} == {"adapter_config.json", "model"}
+    folder = tmp_path / "deep" / "poems"
+    assert {path.name for path in folder.iterdir()} == {"adapter_config.json", "model", RECORD}
+    record = json.loads((folder / RECORD).read_text())
+    assert (record["digest"], record["bytes"]) == (found, sum(map(len, POEMS.layers)))
     scripted.manifests[found] = POEMS.manifest
     assert fetch(scripted, tmp_path / "by-digest", f"poems@{found}") == found
 

@@ -15,6 +15,7 @@ from functions.workspace.observe import observe
 from functions.workspace.observed import Observed
 from functions.workspace.reconcile import reconcile
 from functions.workspace.settings import Settings
+from functions.workspace.startup import FIELD, Measure
 from kaito.api.resources import MACHINE, WORKSPACE, Kind, Object
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube, Labels, ObjectList
@@ -119,6 +120,11 @@ class Cluster:
                 raise Conflict
             found["metadata"]["annotations"] = {**found["metadata"].get("annotations", {}), **effect.annotations}
             self.finalize(found, list(effect.finalizers))
+        elif isinstance(effect, Measure):
+            meta = effect.workspace["metadata"]
+            found = self.get(WORKSPACE, meta["name"], meta["namespace"])
+            if found is not None and found["metadata"]["uid"] == meta["uid"]:
+                self.change(found, status={**found.get("status", {}), FIELD: {"revision": effect.revision}})
         elif isinstance(effect, Apply):
             self._apply(effect)
 
@@ -129,7 +135,8 @@ class Cluster:
             raise Conflict
         if effect.subresource == "status":
             assert found is not None
-            self.change(found, status=obj["status"])
+            others = {name: it for name, it in found.get("status", {}).items() if name == FIELD}
+            self.change(found, status={**others, **obj["status"]})
         elif found is None:
             made = self.create(obj)
             if Kind.of(obj) == MACHINE:

@@ -19,13 +19,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from tokenizers import Tokenizer
 
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.models import SMOLLM2, ModelStore
+from tests.bench import peers
 from tests.integration.serving.process import Server, free_port, running, serving
 from tests.questions import QUESTIONS
 
@@ -83,18 +86,34 @@ def prompt(number: int, turn: int) -> str:
     return f"({number}, {turn}) {STORIES[turn % len(STORIES)]}"
 
 
-def ask_ours(client: httpx.Client, prompt: str, seen: Seen) -> None:
-    body = {"model": "smollm2", "messages": [{"role": "user", "content": prompt}], "max_tokens": MOST, "stream": True}
-    last, times = time.monotonic(), seen.first
-    with client.stream("POST", "/v1/chat/completions", json=body) as answer:
-        assert answer.status_code == 200, answer.read()
-        for line in answer.iter_lines():
-            if '"delta":{"content":"' not in line or '"role"' in line:
-                continue
-            now = time.monotonic()
-            times.append(now - last)
-            seen.tokens += 1
-            last, times = now, seen.between
+def asking(model: str, tokenizer: Tokenizer) -> Ask:
+    """OpenAI's API, as a stream; tokens are counted in the text, for not everybody has a piece for each."""
+
+    def ask(client: httpx.Client, prompt: str, seen: Seen) -> None:
+        body = {
+            "model": model,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": MOST,
+            "temperature": 0,
+            "stream": True,
+        }
+        last, times, pieces = time.monotonic(), seen.first, list[str]()
+        with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+            assert answer.status_code == 200, answer.read()
+            for line in answer.iter_lines():
+                if not line.startswith("data: {"):
+                    continue
+                choices = json.loads(line.removeprefix("data: ")).get("choices") or [{}]
+                piece = (choices[0].get("delta") or {}).get("content")
+                if not piece:
+                    continue
+                now = time.monotonic()
+                times.append(now - last)
+                pieces.append(piece)
+                last, times = now, seen.between
+        seen.tokens += len(tokenizer.encode("".join(pieces), add_special_tokens=False).ids)
+
+    return ask
 
 
 def ask_plain(client: httpx.Client, prompt: str, seen: Seen) -> None:
@@ -140,6 +159,21 @@ def most_memory(pid: int) -> float:
     return round(total / 1024)
 
 
+def streamed(name: str, ask: Ask, url: str) -> tuple[dict[int, float], dict[int, Seen]]:
+    """Tokens a second, and what was seen, by number of clients; told as it comes."""
+    rates, seen = dict[int, float](), dict[int, Seen]()
+    for clients in CLIENTS:
+        rates[clients], seen[clients] = rate(ask, url, clients)
+        first, between = seen[clients].first, seen[clients].between
+        print(
+            f"{name}, {clients:>2} clients: {rates[clients]:6.1f} tokens/s, to the first token"
+            f" p50 {percentile(first, 0.5):.3f} s p99 {percentile(first, 0.99):.3f} s,"
+            f" between tokens p50 {percentile(between, 0.5):.3f} s p99 {percentile(between, 0.99):.3f} s",
+            flush=True,
+        )
+    return rates, seen
+
+
 def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
@@ -148,20 +182,13 @@ def main() -> None:
     store = ModelStore(cache_dir())
     content = store.resolve(SMOLLM2.image)
     assert content is not None, "make setup has not run"
-    weights, ours, plains = content / "weights", {}, {}
-    seen: dict[int, Seen] = {}
+    weights, plains = content / "weights", dict[int, float]()
+    tokenizer = Tokenizer.from_file(str(weights / "tokenizer.json"))
     with tempfile.TemporaryDirectory(prefix="kaito-bench-") as folder:
         began = time.monotonic()
         with serving(weights, Path(folder) / "ours.log", "--backend=openvino", "--name=smollm2") as server:
             ready = time.monotonic() - began
-            for clients in CLIENTS:
-                ours[clients], seen[clients] = rate(ask_ours, server.url, clients)
-                first, between = seen[clients].first, seen[clients].between
-                print(
-                    f"ours, {clients:>2} clients: {ours[clients]:6.1f} tokens/s, to the first token"
-                    f" p50 {percentile(first, 0.5):.3f} s p99 {percentile(first, 0.99):.3f} s,"
-                    f" between tokens p50 {percentile(between, 0.5):.3f} s p99 {percentile(between, 0.99):.3f} s"
-                )
+            ours, seen = streamed("ours", asking("smollm2", tokenizer), server.url)
             agreed, memory = agreement(server), most_memory(server.process.pid)
         engine = engine_alone(weights, 8)
         print(f"the engine without HTTP, 8 prompts: {engine:.1f} tokens/s; ready after {ready:.1f} s")
@@ -169,14 +196,25 @@ def main() -> None:
             for clients in CLIENTS[:2]:
                 plains[clients], _ = rate(ask_plain, other.url, clients)
                 print(f"plain transformers, {clients} clients: {plains[clients]:.1f} tokens/s")
+        others = {"plain": plains}
+        for find in (partial(peers.transformers_serve, weights), partial(peers.llama_cpp, CLIENTS[-1])):
+            try:
+                peer = find()
+                with peers.running(peer, Path(folder) / f"{peer.name}.log") as url:
+                    others[peer.name], _ = streamed(peer.name, asking(peer.model, tokenizer), url)
+            except (RuntimeError, OSError) as error:
+                print(f"not here: {error}")
+    llama = others.get("llama.cpp")
     figures: dict[str, Any] = {
         "ours": {clients: round(value, 1) for clients, value in ours.items()},
-        "peers": {"plain": {clients: round(value, 1) for clients, value in plains.items()}},
+        "peers": {
+            name: {clients: round(value, 1) for clients, value in rates.items()} for name, rates in others.items()
+        },
         "agreement": round(agreed, 3),
         "ratio_engine_8": round(ours[8] / engine, 3),
         "ratio_plain_8": round(ours[8] / plains[8], 2),
-        "ratio_best_peer_8": round(ours[8] / plains[8], 2),
-        "ratio_llamacpp_1": None,
+        "ratio_best_peer_8": round(ours[8] / max(rates[8] for rates in others.values()), 2),
+        "ratio_llamacpp_1": round(ours[1] / llama[1], 2) if llama else None,
         "ttft_p99_over_idle_8": round(percentile(seen[8].first, 0.99) / percentile(seen[1].first, 0.5), 2),
         "rss_mb": memory,
     }

@@ -73,20 +73,15 @@ def llama_cpp(slots: int) -> Peer:
         "smollm2",
         lambda port: [
             str(made / _SERVER),
-            f"--model={model}",
-            f"--port={port}",
-            "--host=127.0.0.1",
-            f"--threads={threads}",
-            f"--parallel={slots}",
-            f"--ctx-size={slots * 1024}",
-            "--no-webui",
+            *("--model", str(model), "--host", "127.0.0.1", "--port", str(port), "--no-webui"),
+            *("--threads", threads, "--parallel", str(slots), "--ctx-size", str(slots * 1024)),
         ],
     )
 
 
 @contextmanager
 def running(peer: Peer, log: Path) -> Iterator[str]:
-    """Its URL, once it lists its model."""
+    """Its URL, once it is there."""
     port = free_port()
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     with log.open("wb") as output:
@@ -104,7 +99,7 @@ def running(peer: Peer, log: Path) -> Iterator[str]:
 
 def _is_there(url: str) -> bool:
     with suppress(httpx.TransportError):
-        return httpx.get(f"{url}/v1/models", timeout=30, trust_env=False).status_code == 200
+        return httpx.get(f"{url}/health", timeout=30, trust_env=False).status_code == 200
     return False
 
 

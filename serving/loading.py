@@ -14,7 +14,7 @@ from serving.adapters import Adapter, attach, label, merge, named
 from serving.backends import choose
 from serving.backends.openvino import OpenVinoEngine
 from serving.backends.torch import TransformersEngine
-from serving.engine import Engine
+from serving.engine import Engine, ModelError
 from serving.gang import Follower, Leader, Place, meet
 from serving.metrics import stage, took
 from serving.pipeline import load as load_pipelines
@@ -51,6 +51,8 @@ def load(wanted: Wanted, place: Place, failed: Callable[[], None]) -> Mapping[st
     Raises ModelError.
     """
     if not place.alone:
+        if wanted.settings.quantization:
+            raise ModelError("a model in several processes is not quantized: leave out transformers.quantization")
         meet(place, wanted.weights)
     if (seconds := fetched(wanted)) is not None:
         took("fetch", seconds)
@@ -84,6 +86,8 @@ def only_torch(wanted: Wanted, place: Place) -> str | None:
         return "a model in several processes is for the backend torch"
     if wanted.settings.combination_type and wanted.adapters:
         return "a combination_type is for the backend torch"
+    if wanted.settings.quantization:
+        return f"the quantization {wanted.settings.quantization} is for the backend torch"
     others = (why for why in map(lora.why_not_plain, wanted.adapters) if why)
     return next((f"{why}, which is for the backend torch" for why in others), None)
 
@@ -109,6 +113,7 @@ def _by_torch(wanted: Wanted, place: Place) -> Mapping[str, Engine]:
         name=wanted.name,
         change=change,
         divided=not place.alone,
+        quantization=settings.quantization,
     )
     if not wanted.apart or not adapters:
         return {wanted.name: engine}

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from serving.adapters import Combination
+from serving.backends.torch import Quantization
 from serving.chat import GenerateOptions
 from serving.engine import ModelError, first_line
 
@@ -25,13 +26,14 @@ _SECTION = "transformers"
 class Settings(BaseModel):
     """What the file may say; None is what the flags say. ``generate_kwargs`` are what a request does not name.
 
-    ``adapters``: in the model's weights, or beside them, for requests to choose one. ``combination_type`` and
-    ``density`` are PEFT's, for merging.
+    ``quantization``: of the weights, by bitsandbytes. ``adapters``: in the model's weights, or beside them, for
+    requests to choose one. ``combination_type`` and ``density`` are PEFT's, for merging.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     torch_dtype: Literal["auto", "float32", "float16", "bfloat16"] | None = None
+    quantization: Quantization | None = None
     pipeline: Literal["text-generation", "conversational"] | None = None
     generate_kwargs: GenerateOptions = GenerateOptions()
     adapters: Literal["merged", "per-request"] = "merged"

@@ -27,6 +27,8 @@ FOLDER: Final = "openvino"
 #: In it; a model exported without one answers, too, but not by a grammar.
 TOKENIZER: Final = "openvino_tokenizer.xml"
 DETOKENIZER: Final = "openvino_detokenizer.xml"
+#: Activations are quantized in the groups that it takes by itself: the next token is what it is without (96.5 % of 462
+#: are float32's). Groups of 64 are an eighth faster and lose 0.7 % of the tokens, of 192 a sixth and 4.5 %.
 _PROPERTIES: Final = {"INFERENCE_PRECISION_HINT": "f32"}
 #: Tokens a step computes at most: a long prompt comes in pieces, between which others go on.
 _BATCHED_TOKENS: Final = 512

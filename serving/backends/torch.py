@@ -1,4 +1,4 @@
-"""torch: a model run by transformers, on GPUs or a CPU, one generation at a time.
+"""torch: a model run by transformers, on GPUs or a CPU, in a batch where that can be, or one generation at a time.
 
 torch and transformers are imported when a model is loaded: they take seconds, and the port is to open at once.
 """
@@ -11,11 +11,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, partial
+from logging import getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import structlog
 
+from serving.backends.batching import Batching, Job
 from serving.chat import GenerateOptions
 from serving.engine import ModelError, Stream, Token, first_line
 from serving.metrics import BATCH, GPU_MEMORY
@@ -25,19 +27,22 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES: Final = ("auto", "float32", "float16", "bfloat16")
+#: As ``transformers serve`` calls them.
+Quantization = Literal["bnb-4bit", "bnb-8bit"]
 
 _log = structlog.get_logger()
 
 
 class TransformersEngine:
-    """A causal language model by transformers, one generation at a time."""
+    """A causal language model by transformers."""
 
-    def __init__(self, model: Any, weights: Path, name: str) -> None:
+    def __init__(self, model: Any, weights: Path, name: str, batching: Batching | None) -> None:
         self._model = model
         self._grammars = _Grammars(weights, int(model.config.vocab_size))
         self._lock = threading.Lock()
         self._adapted: Callable[[], AbstractContextManager[None]] = nullcontext
         self._running = BATCH.labels(name)
+        self._batching = batching
 
     @classmethod
     def load(
@@ -48,11 +53,13 @@ class TransformersEngine:
         name: str = "model",
         change: Callable[[Any], Any] = lambda it: it,
         divided: bool = False,
+        quantization: Quantization | None = None,
     ) -> TransformersEngine:
         """Load the safetensors in ``weights``; ``dtype`` is one of DTYPES. Raises ModelError.
 
         ``name`` is what metrics call it; ``change`` is given the model before it serves; ``divided``: only this
-        process's part, as all processes that torchrun has started hold one together.
+        process's part, as all processes that torchrun has started hold one together; ``quantization``: what the weights
+        are made into, by bitsandbytes.
         """
         with _without_sklearn():
             import torch
@@ -61,6 +68,7 @@ class TransformersEngine:
             from transformers import AutoModelForCausalLM
             from transformers.utils import logging
         logging.disable_progress_bar()
+        getLogger("bitsandbytes").setLevel("ERROR")  # it tells of each product that it casts
         chosen = _dtype(dtype)
         place = {"tp_plan": "auto"} if divided else {"device_map": "auto"} if torch.cuda.is_available() else {}
         # What broken or missing files, unknown architectures and a model too large for its GPU raise.
@@ -72,6 +80,7 @@ class TransformersEngine:
                 local_files_only=True,
                 use_safetensors=True,
                 output_loading_info=True,
+                quantization_config=_quantized(quantization, chosen),
                 **place,
             )
         except broken as error:
@@ -84,18 +93,22 @@ class TransformersEngine:
             "model.loaded",
             backend="torch",
             dtype=str(chosen),
+            quantization=quantization,
             device=str(model.device),
             threads=torch.get_num_threads(),
         )
         for gpu in range(torch.cuda.device_count()):
             GPU_MEMORY.labels(str(gpu)).set_function(partial(torch.cuda.memory_reserved, gpu))
-        return cls(model.eval(), weights, name)
+        model.eval()
+        # A layer of 8 bits takes its weights' scales to itself, where one that shares the weights finds them no more.
+        alone = divided or quantization == "bnb-8bit"
+        return cls(model, weights, name, None if alone else _batching(model, name))
 
     def with_adapter(self, label: str | None, name: str) -> TransformersEngine:
         """The same model with that adapter of those beside its weights, as PEFT calls it; None: with none of them."""
         other = copy.copy(self)
         other._adapted = self._model.disable_adapter if label is None else partial(_active, self._model, label)
-        other._running = BATCH.labels(name)
+        other._running, other._batching = BATCH.labels(name), None  # a batch has one adapter, and this may be another
         return other
 
     @property
@@ -105,12 +118,48 @@ class TransformersEngine:
     def generate(
         self, ids: Sequence[int], options: GenerateOptions, new_tokens: int, likeliest: int | None = None
     ) -> Stream:
+        if self._batching is not None and options.num_beams == 1 and self._batching.fits(len(ids) + new_tokens):
+            return self._begin(list(ids), options, new_tokens, likeliest)
         stream = Stream()
         # A thread each, which waits for its turn: transformers says what it makes by calling back.
         threading.Thread(
             target=self._run, args=(stream, list(ids), options, new_tokens, likeliest), name="generation", daemon=True
         ).start()
         return stream
+
+    def _begin(self, ids: list[int], options: GenerateOptions, new_tokens: int, likeliest: int | None) -> Stream:
+        """In the batch, by the processors that ``generate`` would have."""
+        import torch
+        from transformers import LogitsProcessorList
+
+        assert self._batching is not None
+        model, odds = self._model, None if likeliest is None else _Odds(likeliest)
+        config = copy.deepcopy(model.generation_config)
+        config.update(**_arguments(options))
+        model._prepare_special_tokens(config, device=model.device)
+        own = LogitsProcessorList(self._processors(odds, options))
+        process = model._get_logits_processor(config, len(ids), logits_processor=own, device=model.device)
+        dice = torch.Generator(model.device)
+        if options.seed is None:
+            dice.seed()
+        else:
+            dice.manual_seed(options.seed)
+
+        def choose(scores: torch.Tensor) -> int:
+            if options.samples:
+                return int(torch.multinomial(scores.softmax(-1), 1, generator=dice))
+            return int(scores.argmax())
+
+        job = Job(Stream(), ids, process, choose, Token if odds is None else odds.of)
+        self._batching.add(job, new_tokens)
+        return job.stream
+
+    def _processors(self, odds: _Odds | None, options: GenerateOptions) -> list[Any]:
+        """Those beside transformers' own."""
+        processors: list[Any] = [] if odds is None else [odds]
+        if options.json_schema is not None:
+            processors.append(self._grammars.held_to(options.grammar))
+        return processors
 
     def _run(
         self, stream: Stream, ids: list[int], options: GenerateOptions, new_tokens: int, likeliest: int | None
@@ -133,16 +182,13 @@ class TransformersEngine:
         prompt = torch.tensor([ids], device=self._model.device)
         alone = options.num_beams == 1  # of several beams none is the answer before the end
         odds = None if likeliest is None else _Odds(likeliest)
-        processors: list[Any] = [] if odds is None else [odds]
-        if options.json_schema is not None:
-            processors.append(self._grammars.held_to(options.grammar))
         with torch.inference_mode(), self._adapted():
             output = self._model.generate(
                 prompt,
                 attention_mask=torch.ones_like(prompt),
                 max_new_tokens=new_tokens,
                 streamer=_Streamer(stream, len(ids), odds) if alone else None,
-                logits_processor=processors,
+                logits_processor=self._processors(odds, options),
                 stopping_criteria=[lambda *_, **__: torch.tensor([stream.closed], device=prompt.device)],
                 **_arguments(options),
             )
@@ -155,6 +201,18 @@ class TransformersEngine:
 def _active(model: Any, label: str) -> Iterator[None]:
     model.set_adapter(label)  # and no other; whoever is next says which
     yield
+
+
+def _batching(model: Any, name: str) -> Batching | None:
+    """None for what transformers cannot batch: layers of other kinds, and a model on several GPUs."""
+    if len(set((getattr(model, "hf_device_map", None) or {}).values())) > 1:
+        return None
+    ends = model.generation_config.eos_token_id
+    try:
+        return Batching(model, ends if isinstance(ends, list) else [] if ends is None else [ends], name)
+    except (ValueError, KeyError, AttributeError, NotImplementedError, RuntimeError) as error:
+        _log.warning("batching.unavailable", reason=first_line(error))
+        return None
 
 
 class _Streamer:
@@ -226,6 +284,20 @@ def _arguments(options: GenerateOptions) -> dict[str, Any]:
         "num_beams": options.num_beams,
         **{name: getattr(options, name) for name in names},
     }
+
+
+def _quantized(wanted: Quantization | None, computes: torch.dtype) -> Any:
+    """Weights of 4 bits (nf4, its constants quantized too) or 8; the rest is computed in that precision."""
+    from transformers import BitsAndBytesConfig
+
+    if wanted == "bnb-4bit":
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=computes,
+        )
+    return BitsAndBytesConfig(load_in_8bit=True) if wanted == "bnb-8bit" else None
 
 
 def _dtype(wanted: str) -> torch.dtype:

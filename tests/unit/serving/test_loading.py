@@ -44,6 +44,9 @@ def test_what_only_torch_can_do_is_named(wanted: Wanted) -> None:
     )
     assert only_torch(replace(wanted, adapters=(), settings=Settings(combination_type="svd")), ALONE) is None
     assert only_torch(wanted, GANG) == "a model in several processes is for the backend torch"
+    assert only_torch(replace(wanted, settings=Settings(quantization="bnb-4bit")), ALONE) == (
+        "the quantization bnb-4bit is for the backend torch"
+    )
     config = wanted.adapters[1].folder / "adapter_config.json"
     said = config.read_text()
     config.write_text(json.dumps({**json.loads(said), "use_dora": True}))

@@ -39,7 +39,7 @@ def test_what_is_for_another_runtime_is_left_alone(tmp_path: Path) -> None:
     [
         ("a: [", "cannot be read"),
         ("- a", "holds no settings"),
-        ("transformers: {dtype: auto}", "transformers.dtype: .*known are torch_dtype, pipeline, generate_kwargs"),
+        ("transformers: {dtype: auto}", "transformers.dtype: .*known are torch_dtype, quantization, pipeline"),
         ("transformers: {torch_dtype: int8}", "transformers.torch_dtype: Input should be 'auto'"),
         ("transformers: {generate_kwargs: {max_tokens: 7}}", "generate_kwargs.max_tokens: .*known are max_length"),
         ("transformers: 7", "transformers: "),

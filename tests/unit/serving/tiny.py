@@ -11,8 +11,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 VOCABULARY = 32
 
 
-def make_model(folder: Path, *, heads: int = 2, seed: int = 0) -> Any:
-    """A random Llama, saved in ``folder``."""
+def make_model(folder: Path, *, heads: int = 2, seed: int = 0, intermediate: int = 32, scale: float = 8) -> Any:
+    """A random Llama, saved in ``folder``; the larger its numbers, the more its tokens differ."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -20,7 +20,7 @@ def make_model(folder: Path, *, heads: int = 2, seed: int = 0) -> Any:
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=8 * heads,
-        intermediate_size=32,
+        intermediate_size=intermediate,
         num_hidden_layers=2,
         num_attention_heads=heads,
         num_key_value_heads=heads,
@@ -31,7 +31,7 @@ def make_model(folder: Path, *, heads: int = 2, seed: int = 0) -> Any:
     model = LlamaForCausalLM(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(8)  # so that tokens differ
+            parameter.mul_(scale)
     model.save_pretrained(folder)
     return model
 

@@ -27,6 +27,9 @@ def test_from_a_workspace_to_an_answer_and_back_to_nothing(user: User, events: E
     assert table[0].split() == ["NAME", "INSTANCE", "RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY", "AGE"]
     assert table[1].split()[:5] == ["workspace-smollm2", "Standard_D4s_v5", "True", "True", "True"]
 
+    stages = ("get", "workspace", name, "-o", "jsonpath={.status.startup.stages[*].name}")
+    until(lambda: user.kubectl(*stages).stdout == "load tokenizer warm", what="the stages of the server's start")
+
     answer = user.chat(name, {"prompt": QUESTION})
     assert answer.status_code == 200, answer.text
     assert "Paris" in answer.json()["Result"]

@@ -84,6 +84,8 @@ def test_from_a_workspace_to_an_answer(user: User, pods: Pods, stages: dict[str,
     table = user.kubectl("get", "workspace").splitlines()
     assert table[0].split() == ["NAME", "INSTANCE", "RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY", "AGE"]
     assert table[1].split()[:5] == [NAME, "Standard_D4s_v5", "True", "True", "True"]
+    told = ("get", "workspace", NAME, "-o", "jsonpath={.status.startup.stages[*].name}")
+    until(lambda: user.kubectl(*told) == "load tokenizer warm", 60, "the stages of the server's start")
     print(user.kubectl("get", "ksvc,workspace,machine,pods", "-A"))
 
 

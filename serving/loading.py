@@ -114,6 +114,7 @@ def _by_torch(wanted: Wanted, place: Place) -> Mapping[str, Engine]:
         change=change,
         divided=not place.alone,
         quantization=settings.quantization,
+        batched=not wanted.apart,
     )
     if not wanted.apart or not adapters:
         return {wanted.name: engine}

@@ -163,7 +163,8 @@ class Pipeline:
             raise RequestError("This model has no chat template and takes no messages. Send a prompt instead.")
         if tools and not speaks_of_tools(str(self._tokenizer.chat_template)):
             raise RequestError(
-                "This model's chat template shows it no tools. Leave tools out, or send response_format with a schema."
+                "This model's chat template shows it no tools, or not as Hermes' does. Leave tools out, or send"
+                " response_format with a schema."
             )
         try:
             encoded = self._tokenizer.apply_chat_template(

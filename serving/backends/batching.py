@@ -68,7 +68,7 @@ class Batching:
         )
         self._jobs: dict[str, Job] = {}
         self._numbers = itertools.count()
-        self._lock = threading.Lock()
+        self._lock, self._starting = threading.Lock(), threading.Lock()
         self._batch, self._cache = BATCH.labels(name), CACHE.labels(name)
         self._rows: Any = None
         self._infinity = torch.finfo(model.dtype).min
@@ -93,9 +93,11 @@ class Batching:
         name = str(next(self._numbers))
         with self._lock:
             self._jobs[name] = job
-            if not self._manager.is_running():  # a step has failed
-                self._start()
         self._manager.add_request(list(job.ids), request_id=name, max_new_tokens=new_tokens)
+        with self._starting:  # asked after it was added: a step that fails tells all that it finds, and ends the thread
+            if self._manager.stop_event.is_set():
+                self._manager._generation_thread.join()
+                self._start()
 
     # What the manager calls before each step's tokens are chosen, as it calls a LogitsProcessorList.
 

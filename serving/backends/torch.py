@@ -54,12 +54,13 @@ class TransformersEngine:
         change: Callable[[Any], Any] = lambda it: it,
         divided: bool = False,
         quantization: Quantization | None = None,
+        batched: bool = True,
     ) -> TransformersEngine:
         """Load the safetensors in ``weights``; ``dtype`` is one of DTYPES. Raises ModelError.
 
         ``name`` is what metrics call it; ``change`` is given the model before it serves; ``divided``: only this
         process's part, as all processes that torchrun has started hold one together; ``quantization``: what the weights
-        are made into, by bitsandbytes.
+        are made into, by bitsandbytes; ``batched``: not where ``with_adapter`` is to follow.
         """
         with _without_sklearn():
             import torch
@@ -101,14 +102,14 @@ class TransformersEngine:
             GPU_MEMORY.labels(str(gpu)).set_function(partial(torch.cuda.memory_reserved, gpu))
         model.eval()
         # A layer of 8 bits takes its weights' scales to itself, where one that shares the weights finds them no more.
-        alone = divided or quantization == "bnb-8bit"
+        alone = divided or not batched or quantization == "bnb-8bit"
         return cls(model, weights, name, None if alone else _batching(model, name))
 
     def with_adapter(self, label: str | None, name: str) -> TransformersEngine:
         """The same model with that adapter of those beside its weights, as PEFT calls it; None: with none of them."""
         other = copy.copy(self)
         other._adapted = self._model.disable_adapter if label is None else partial(_active, self._model, label)
-        other._running, other._batching = BATCH.labels(name), None  # a batch has one adapter, and this may be another
+        other._running = BATCH.labels(name)
         return other
 
     @property

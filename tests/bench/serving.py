@@ -65,7 +65,9 @@ def rate(ask: Ask, url: str, clients: int) -> tuple[float, Seen]:
 
     def loop(number: int) -> tuple[Seen, float]:
         seen, turn = Seen(), number
-        with httpx.Client(base_url=url, timeout=300, trust_env=False) as client:
+        # A connection a request: some servers close one that has been used for a while, and then answer nothing.
+        once = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=url, timeout=300, trust_env=False, limits=once) as client:
             while time.monotonic() < over:
                 ask(client, prompt(number, turn), seen)
                 turn += 1
@@ -202,7 +204,7 @@ def main() -> None:
                 peer = find()
                 with peers.running(peer, Path(folder) / f"{peer.name}.log") as url:
                     others[peer.name], _ = streamed(peer.name, asking(peer.model, tokenizer), url)
-            except (RuntimeError, OSError) as error:
+            except (RuntimeError, OSError, httpx.HTTPError) as error:
                 print(f"not here: {error}")
     llama = others.get("llama.cpp")
     figures: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -95,8 +96,6 @@ def _opened(file: Path) -> Iterator[IO[bytes] | None]:
         begins = packed.read(_TAR_AT + len(_TAR))
         packed.seek(0)
         if begins.startswith(_GZIP):
-            import gzip
-
             with gzip.open(packed) as content:
                 yield content  # type: ignore[misc]
         elif begins.startswith(_ZSTD):
@@ -108,6 +107,11 @@ def _opened(file: Path) -> Iterator[IO[bytes] | None]:
 
 def _remove(path: Path, root: Path) -> None:
     _stay(path, root)
+    discard(path)
+
+
+def discard(path: Path) -> None:
+    """Whatever is there; of a link not what it leads to."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from typing import Final
 import structlog
 
 from oci import RECORD
-from oci.layers import LayerError, Unpacked
+from oci.layers import LayerError, Unpacked, discard
 from oci.registry import RegistryError, Repository
 
 #: Where kubelet looks for the last words of a container.
@@ -77,10 +76,7 @@ def _clear(target: Path) -> None:
     if found and not any(path.name.startswith(_WORK) for path in found):
         raise PullError(f"{target} is not empty: an image is unpacked into a directory of its own.")
     for path in found:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        discard(path)
 
 
 class _Progress:

@@ -81,12 +81,10 @@ def merge(model: Any, adapters: Sequence[Adapter], how: Combination | None = Non
         return model
     if not adapters:
         return model
-    tuned = attach(model, adapters)
+    tuned = _beside(model, adapters)
     strengths = [adapter.strength for adapter in adapters]
     parts = [label(number) for number in range(len(adapters))]
     try:
-        for part in parts:
-            _scale(tuned, part, 1.0)  # they are weights of the combination
         tuned.add_weighted_adapter(parts, strengths, _COMBINED, combination_type=how, density=density)
         tuned.set_adapter(_COMBINED)
         merged = tuned.merge_and_unload(safe_merge=True)
@@ -99,6 +97,18 @@ def merge(model: Any, adapters: Sequence[Adapter], how: Combination | None = Non
 def attach(model: Any, adapters: Sequence[Adapter]) -> Any:
     """The transformers model with all of them beside it, each by its ``label`` and at its strength, the first of them
     active. Raises ModelError."""
+    from peft.tuners.lora.layer import LoraLayer
+
+    model = _beside(model, adapters)
+    for number, adapter in enumerate(adapters):
+        for module in model.modules():
+            if isinstance(module, LoraLayer):
+                module.set_scale(label(number), adapter.strength)
+    return model
+
+
+def _beside(model: Any, adapters: Sequence[Adapter]) -> Any:
+    """All of them at full strength."""
     from peft import PeftModel
 
     for number, adapter in enumerate(adapters):
@@ -108,7 +118,6 @@ def attach(model: Any, adapters: Sequence[Adapter]) -> Any:
                 model = PeftModel.from_pretrained(model, folder, adapter_name=label(number))
             else:
                 model.load_adapter(folder, label(number))
-        _scale(model, label(number), adapter.strength)
         _log.info("adapter.loaded", adapter=adapter.name, strength=adapter.strength)
     return model
 
@@ -116,14 +125,6 @@ def attach(model: Any, adapters: Sequence[Adapter]) -> Any:
 def label(number: int) -> str:
     """What PEFT calls the adapter of that number: not its name, for a module's has no dots."""
     return f"adapter{number}"
-
-
-def _scale(tuned: Any, part: str, strength: float) -> None:
-    from peft.tuners.lora.layer import LoraLayer
-
-    for module in tuned.modules():
-        if isinstance(module, LoraLayer):
-            module.set_scale(part, strength)
 
 
 def _merge(model: Any, adapter: Adapter) -> Any:

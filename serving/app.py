@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from serving import openai, openapi
 from serving.chat import EXAMPLE, RequestError, parse
-from serving.metrics import REQUESTS, RUNNING, STAGES
+from serving.metrics import REQUESTS, RUNNING, stages
 from serving.pipeline import Gone
 from serving.startup import Model, NotReadyError
 
@@ -83,9 +83,9 @@ def create_app(model: Callable[[str], Model], names: Sequence[str] = ("model",))
         return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
     @app.get("/startup")
-    def stages() -> dict[str, Any]:
+    def startup() -> dict[str, Any]:
         model(names[0])
-        return {"stages": [{"name": name, "seconds": round(seconds, 3)} for name, seconds in STAGES.items()]}
+        return {"stages": [{"name": name, "seconds": round(seconds, 3)} for name, seconds in stages().items()]}
 
     @app.get("/ui")
     def page() -> Response:

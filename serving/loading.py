@@ -93,7 +93,7 @@ def only_torch(wanted: Wanted, place: Place) -> str | None:
 
 
 def _by_openvino(wanted: Wanted) -> Mapping[str, Engine]:
-    loras = [lora.read(adapter, wanted.weights) for adapter in wanted.adapters]
+    loras = lora.read(wanted.adapters, wanted.weights) if wanted.adapters else []
     load = partial(OpenVinoEngine.load, wanted.weights)
     if not wanted.apart:
         return {wanted.name: load(wanted.name, loras)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -46,12 +46,17 @@ def why_not_plain(adapter: Adapter) -> str | None:
     return f"adapter {adapter.name} has a {others[0]}" if others else None
 
 
-def read(adapter: Adapter, weights: Path) -> Lora:
-    """A plain adapter of the model in ``weights``. Raises ModelError where it is broken, or is another model's."""
+def read(adapters: Sequence[Adapter], weights: Path) -> list[Lora]:
+    """Plain adapters of the model in ``weights``. Raises ModelError where one is broken, or is another model's."""
+    model = {name: shape for file in sorted(weights.glob("*.safetensors")) for name, shape in _shapes(file).items()}
+    return [_read(adapter, model) for adapter in adapters]
+
+
+def _read(adapter: Adapter, model: Mapping[str, list[int]]) -> Lora:
     file, config = adapter.saved / TENSORS, _config(adapter)
     with fitting(adapter):
         rank, alpha = int(config["r"]), float(config["lora_alpha"])
-        if wrong := _misfit(_shapes(file), _shapes_of_model(weights), rank):
+        if wrong := _misfit(_shapes(file), model, rank):
             raise ValueError(wrong)
     return Lora(file, adapter.strength * alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
 
@@ -85,7 +90,3 @@ def _shapes(file: Path) -> dict[str, list[int]]:
 
     with safe_open(file, "np") as tensors:
         return {name: list(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118 - no dict
-
-
-def _shapes_of_model(weights: Path) -> dict[str, list[int]]:
-    return {name: shape for file in sorted(weights.glob("*.safetensors")) for name, shape in _shapes(file).items()}

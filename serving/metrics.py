@@ -28,10 +28,6 @@ STARTUP: Final = Gauge("kaito_startup_seconds", "How long a stage of the start t
 NEXT_TOKEN: Final = Histogram("kaito_inter_token_seconds", "From one token to the next.", buckets=_SECONDS)
 
 
-#: Seconds of each stage of this process's start, in their order.
-STAGES: Final[dict[str, float]] = {}
-
-
 @contextmanager
 def stage(name: str) -> Iterator[None]:
     """A stage of the start, timed: at the end that is logged, and kept for Prometheus."""
@@ -43,9 +39,13 @@ def stage(name: str) -> Iterator[None]:
 
 def took(name: str, seconds: float) -> None:
     """A stage of the start that is over."""
-    STAGES[name] = seconds
     STARTUP.labels(name).set(seconds)
     _log.info("startup.stage", stage=name, seconds=round(seconds, 3))
+
+
+def stages() -> dict[str, float]:
+    """Seconds of each stage of this process's start, in their order."""
+    return {it.labels["stage"]: it.value for metric in STARTUP.collect() for it in metric.samples}
 
 
 def measured(tokens: Iterable[Made]) -> Iterator[Made]:

@@ -6,8 +6,6 @@ import base64
 import json
 import shutil
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ import yaml
 from kaito.embedded import certificates
 from kaito.embedded.certificates import Identity
 from tests.images import MANIFEST, Image, digest
-from tests.integration.serving.process import free_port
+from tests.integration.serving.process import free_port, stop, until
 
 _PROGRAM: Final = "docker-registry"
 INSTALLED: Final = shutil.which(_PROGRAM) is not None
@@ -86,15 +84,11 @@ def running(folder: Path) -> Iterator[Registry]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([_PROGRAM, "serve", str(folder / "config.yaml")], stdout=log, stderr=log)
     try:
-        deadline, pause = time.monotonic() + _STARTS_WITHIN, threading.Event()
-        while not _answers(port, made.ca):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            pause.wait(0.1)
+        until(lambda: process.poll() is not None or _answers(port, made.ca), _STARTS_WITHIN)
+        assert process.poll() is None, (folder / "log").read_text()
         yield Registry(f"127.0.0.1:{port}", made.ca)
     finally:
-        process.terminate()
-        process.wait(10)
+        stop(process)
 
 
 def _answers(port: int, ca: Path) -> bool:

@@ -16,14 +16,14 @@ _DOCKER_CONFIG: Final = ".dockerconfigjson"  # the key of a Secret of type kuber
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The ``folder`` of an image, which is to be at ``path``, or a folder of that name below it where ``kept``."""
+    """An image, in a volume that is mounted at ``path``; what is pulled of it is its ``folder``, to ``target``."""
 
     name: str
     reference: str
     path: str
     folder: str
+    target: str
     secrets: tuple[str, ...]
-    kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ def mounted(contents: Sequence[Content]) -> Mounted:
     return Mounted(
         tuple({"name": it.name, "image": {"reference": it.reference, "pullPolicy": "IfNotPresent"}} for it in contents),
         tuple(_mount(it.name, it.path) for it in contents),
-        secrets=tuple(dict.fromkeys(name for it in contents for name in it.secrets)),
+        secrets=_secrets(contents),
     )
 
 
 def pulled(contents: Sequence[Content], container: Object, home: Object) -> Mounted:
     """By containers that are otherwise as ``container``; ``home`` is where they may write."""
-    secrets = list(dict.fromkeys(name for it in contents for name in it.secrets))
+    secrets = _secrets(contents)
     numbers = {name: f"pull-secret-{number}" for number, name in enumerate(secrets)}
     return Mounted(
         (
@@ -62,7 +62,7 @@ def pulled(contents: Sequence[Content], container: Object, home: Object) -> Moun
                 "command": ["python", "-m", "oci.pull"],
                 "args": [
                     it.reference,
-                    f"{it.path}/{it.folder}" if it.kept else it.path,
+                    it.target,
                     f"--folder={it.folder}",
                     *(f"--credentials={REGISTRIES_MOUNT}/{name}/{_DOCKER_CONFIG}" for name in it.secrets),
                 ],
@@ -71,6 +71,10 @@ def pulled(contents: Sequence[Content], container: Object, home: Object) -> Moun
             for it in contents
         ),
     )
+
+
+def _secrets(contents: Sequence[Content]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for it in contents for name in it.secrets))
 
 
 def _secret_mounts(content: Content, numbers: dict[str, str]) -> Iterator[Object]:

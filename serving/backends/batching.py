@@ -31,13 +31,14 @@ _log = structlog.get_logger()
 
 @dataclass
 class Job:
-    """One request: ``ids`` are its tokens so far, ``process`` makes of the logits of the next one what it is chosen by.
+    """One request: the first ``length`` of ``ids``, which has room for its answer, are its tokens so far.
 
-    ``choose`` does, and ``told`` is what is said of it.
+    ``process`` makes of the logits of the next one what ``choose`` takes it by, and ``told`` is what is said of it.
     """
 
     stream: Stream
-    ids: list[int]
+    ids: torch.Tensor
+    length: int
     process: Callable[[Any, Any], Any]
     choose: Callable[[Any], int]
     told: Callable[[int], Token]
@@ -88,12 +89,14 @@ class Batching:
         """Is the cache large enough for a prompt and its answer?"""
         return bool(tokens <= self._manager.batch_processor.cache.num_blocks * _BLOCK)
 
-    def add(self, job: Job, new_tokens: int) -> None:
+    def add(self, job: Job) -> None:
         """Begin with it."""
         name = str(next(self._numbers))
         with self._lock:
             self._jobs[name] = job
-        self._manager.add_request(list(job.ids), request_id=name, max_new_tokens=new_tokens)
+        self._manager.add_request(
+            job.ids[: job.length].tolist(), request_id=name, max_new_tokens=len(job.ids) - job.length
+        )
         with self._starting:  # asked after it was added: a step that fails tells all that it finds, and ends the thread
             if self._manager.stop_event.is_set():
                 self._manager._generation_thread.join()
@@ -117,8 +120,6 @@ class Batching:
         return logits
 
     def _chosen(self, name: str, logits: torch.Tensor) -> int:
-        import torch
-
         job = self._jobs.get(name)
         if job is None:
             return 0
@@ -126,9 +127,9 @@ class Batching:
             self._end(name, None)
             self._manager.cancel_request(name)
             return 0
-        ids = torch.tensor([job.ids], device=logits.device)
-        token = job.choose(job.process(ids, logits[None].float())[0])
-        job.ids.append(token)
+        token = job.choose(job.process(job.ids[None, : job.length], logits[None].float())[0])
+        job.ids[job.length] = token
+        job.length += 1
         job.stream.put(job.told(token))
         return token
 

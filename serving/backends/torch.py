@@ -151,8 +151,9 @@ class TransformersEngine:
                 return int(torch.multinomial(scores.softmax(-1), 1, generator=dice))
             return int(scores.argmax())
 
-        job = Job(Stream(), ids, process, choose, Token if odds is None else odds.of)
-        self._batching.add(job, new_tokens)
+        room = torch.tensor([*ids, *[0] * new_tokens], device=model.device)
+        job = Job(Stream(), room, len(ids), process, choose, Token if odds is None else odds.of)
+        self._batching.add(job)
         return job.stream
 
     def _processors(self, odds: _Odds | None, options: GenerateOptions) -> list[Any]:

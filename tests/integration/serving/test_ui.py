@@ -33,7 +33,7 @@ def server(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def page(server: Server) -> Iterator[Page]:
     program = shutil.which("chromium")
     if program is None:
-        pytest.skip("there is no chromium: make setup installs it where it may (as root, on Debian)")
+        pytest.skip("there is no chromium: make test-packages installs it where it may (as root, on Debian)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         page = browser.new_page()

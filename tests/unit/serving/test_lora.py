@@ -40,10 +40,10 @@ def change(folder: Path, **changes: Any) -> None:
 
 def test_its_scale_is_pefts(weights: Path, poems: Path) -> None:
     assert why_not_plain(Adapter(poems, 1.0)) is None
-    assert read(Adapter(poems, 1.0), weights) == Lora(poems / TENSORS, 4.0), "alpha 8, rank 2"
-    assert read(Adapter(poems, 0.5), weights).scale == 2.0
+    assert read([Adapter(poems, 1.0)], weights) == [Lora(poems / TENSORS, 4.0)], "alpha 8, rank 2"
+    assert read([Adapter(poems, 0.5)], weights)[0].scale == 2.0
     configure(poems, use_rslora=True)
-    assert read(Adapter(poems, 1.0), weights).scale == pytest.approx(8 / 2**0.5)
+    assert read([Adapter(poems, 1.0)], weights)[0].scale == pytest.approx(8 / 2**0.5)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ QUERIES = "base_model.model.model.layers.0.self_attn.q_proj"
 def test_what_does_not_fit_the_model_is_refused(weights: Path, poems: Path, changes: dict[str, Any], said: str) -> None:
     change(poems, **changes)
     with pytest.raises(ModelError, match=f"does not go with this model: .*{said}"):
-        read(Adapter(poems, 1.0), weights)
+        read([Adapter(poems, 1.0)], weights)
 
 
 def test_what_is_broken_is_refused(weights: Path, poems: Path) -> None:
     (poems / TENSORS).write_bytes(b"not tensors")
-    for ask in (lambda it: read(it, weights), why_not_plain):
+    for ask in (lambda it: read([it], weights), why_not_plain):
         with pytest.raises(ModelError, match="does not go with this model"):
             ask(Adapter(poems, 1.0))
     for config in ("{", "[]"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 
 from serving.backends.torch import TransformersEngine
 from serving.chat import GenerateOptions
+from tests.integration.serving.process import until
 from tests.unit.serving.tiny import VOCABULARY, make_model
 
 GREEDY = GenerateOptions(do_sample=False)
@@ -103,7 +103,7 @@ def test_what_is_closed_makes_room(engine: TransformersEngine) -> None:
     stream.close()
     assert len(list(stream)) < 59
     batching = engine._batching
-    _until(lambda: not batching._jobs)
+    until(lambda: not batching._jobs, DEADLINE)
     assert [token.id for token in engine.generate(PROMPTS[1], GREEDY, 6)] == alone(engine, PROMPTS[1], 6)
     processor = batching._manager.batch_processor
     assert processor.cache.get_num_free_blocks() == processor.cache.num_blocks
@@ -132,12 +132,3 @@ def test_a_step_that_fails_is_told_to_all_of_the_batch_and_to_nobody_after(engin
     with pytest.raises(RuntimeError, match="out of memory"):
         list(healthy)
     assert [token.id for token in engine.generate(PROMPTS[2], GREEDY, 6)] == alone(engine, PROMPTS[2], 6)
-
-
-def _until(holds: Any) -> None:
-    pause = threading.Event()
-    for _ in range(int(DEADLINE / 0.01)):
-        if holds():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it does not come to that")

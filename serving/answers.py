@@ -10,15 +10,17 @@ from typing import Any
 from serving.completions import ChatCompletionRequest, CompletionRequest
 from serving.logprobs import Chosen, of_chat, of_text
 from serving.pipeline import Completion
-from serving.tools import Call, Listener
+from serving.tools import Call, Dialect, Listener
 
 
 class Answer:
     """A completion's text, piece by piece, and afterwards the tool calls in it."""
 
-    def __init__(self, completion: Completion, asked: ChatCompletionRequest | CompletionRequest) -> None:
+    def __init__(
+        self, completion: Completion, asked: ChatCompletionRequest | CompletionRequest, spoken: Dialect | None
+    ) -> None:
         self.completion, self.calls = completion, list[Call]()
-        self._listener = Listener(calling=bool(asked.opening)) if asked.shown else None
+        self._listener = Listener(spoken, calling=bool(asked.calls_for)) if asked.shown and spoken else None
 
     def __iter__(self) -> Iterator[str]:
         if self._listener is None:

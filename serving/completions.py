@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from serving.chat import GenerateOptions, RequestError, Strict
-from serving.tools import OPENING, call_schema
+from serving.tools import Dialect
 
 
 class TextPart(Strict):
@@ -38,7 +38,7 @@ class ToolCall(Strict):
             arguments = json.loads(self.function.arguments or "{}")
         except ValueError as error:
             raise RequestError(f"The arguments of tool call {self.id} are no JSON: {error}.") from error
-        return {"type": "function", "function": {"name": self.function.name, "arguments": arguments}}
+        return {"id": self.id, "type": "function", "function": {"name": self.function.name, "arguments": arguments}}
 
 
 class Turn(Strict):
@@ -62,7 +62,8 @@ class Turn(Strict):
         parts = self.content or ""
         text = parts if isinstance(parts, str) else "".join(part.text for part in parts)
         calls = {"tool_calls": [call.flat() for call in self.tool_calls]} if self.tool_calls else {}
-        return {"role": "system" if self.role == "developer" else self.role, "content": text, **calls}
+        answered = {"tool_call_id": self.tool_call_id} if self.tool_call_id else {}
+        return {"role": "system" if self.role == "developer" else self.role, "content": text, **calls, **answered}
 
 
 class StreamOptions(Strict):
@@ -147,9 +148,8 @@ class _Request(Strict):
     def most(self) -> int | None:
         return self.max_tokens
 
-    @property
-    def schema_asked(self) -> dict[str, Any] | None:
-        """What the answer is held to."""
+    def schema_asked(self, spoken: Dialect | None) -> dict[str, Any] | None:  # noqa: ARG002 - see ChatCompletionRequest
+        """What the answer is held to, by a model that calls tools in the dialect ``spoken``."""
         return None
 
     @property
@@ -158,20 +158,20 @@ class _Request(Strict):
         return []
 
     @property
-    def opening(self) -> str:
-        """How the answer has to begin."""
-        return ""
+    def calls_for(self) -> Sequence[Function]:
+        """The functions one of which is to be called; none where the answer may be a text."""
+        return ()
 
     @property
     def likeliest(self) -> int | None:
         """How many of the likeliest tokens to tell of with each; None to tell nothing."""
         return None
 
-    def options(self, choice: int) -> GenerateOptions:
+    def options(self, choice: int, spoken: Dialect | None) -> GenerateOptions:
         """For the choice of that number: of one seed no two are the same. Raises RequestError."""
         said = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
         seed = None if self.seed is None else (self.seed + choice) % 2**63
-        named = {"max_new_tokens": self.most, "seed": seed, "json_schema": self.schema_asked, **said}
+        named = {"max_new_tokens": self.most, "seed": seed, "json_schema": self.schema_asked(spoken), **said}
         try:
             return GenerateOptions(**{name: value for name, value in named.items() if value is not None})
         except ValidationError as error:
@@ -218,8 +218,7 @@ class ChatCompletionRequest(_Request):
         return self.max_completion_tokens or self.max_tokens
 
     @property
-    def calls_for(self) -> list[Function]:
-        """The functions one of which is to be called; none where the answer may be a text."""
+    def calls_for(self) -> Sequence[Function]:
         if isinstance(self.tool_choice, ToolChoice):
             return [it.function for it in self.tools or () if it.function.name == self.tool_choice.function.name]
         return [tool.function for tool in self.tools or ()] if self.tool_choice == "required" else []
@@ -230,15 +229,10 @@ class ChatCompletionRequest(_Request):
         tools = [] if self.tool_choice == "none" else self.tools or []
         return [tool.model_dump(exclude_none=True, exclude={"function": {"strict"}}) for tool in tools]
 
-    @property
-    def schema_asked(self) -> dict[str, Any] | None:
-        if self.calls_for:
-            return call_schema([(it.name, it.parameters or {}) for it in self.calls_for])
+    def schema_asked(self, spoken: Dialect | None) -> dict[str, Any] | None:
+        if self.calls_for and spoken:
+            return spoken.schema([(it.name, it.parameters or {}) for it in self.calls_for])
         return self.response_format.asked if self.response_format else None
-
-    @property
-    def opening(self) -> str:
-        return OPENING if self.calls_for else ""
 
     @property
     def likeliest(self) -> int | None:

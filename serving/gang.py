@@ -21,6 +21,7 @@ import structlog
 
 from serving.chat import GenerateOptions, RequestError
 from serving.engine import Engine, ModelError, Token
+from serving.tools import Dialect
 
 _log = structlog.get_logger()
 _PART: Final = "This process holds a part of the model. Ask the first pod, which the Service leads to."
@@ -140,6 +141,8 @@ class Leader:
 
 class Follower:
     """Another process's part, in place of a model that answers."""
+
+    dialect: Dialect | None = None
 
     def __init__(self, engine: Engine, failed: Callable[[], None]) -> None:
         self._engine, self._failed, self._line = engine, failed, _Line()

@@ -86,19 +86,19 @@ def _reply(
     """All choices are begun at once; what engine there is, batches them or does one after the other."""
     with ExitStack() as stack:
         stack.enter_context(place())
-        made = []
+        made, spoken = [], model.dialect
         for choice in range(asked.n):
-            options = asked.options(choice)
+            options = asked.options(choice, spoken)
             completion = model.complete(
                 asked.asked(),
                 options,
                 asked.stops,
                 tools=asked.shown,
-                opening=asked.opening,
+                opening=spoken.opening if spoken and asked.calls_for else "",
                 likeliest=asked.likeliest,
             )
             stack.callback(completion.close)
-            made.append(Answer(completion, asked))
+            made.append(Answer(completion, asked, spoken))
         if asked.stream:
             count = bool(asked.stream_options and asked.stream_options.include_usage)
             events = _Events(_stream(made, shape, count=count), stack.pop_all())

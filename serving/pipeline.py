@@ -28,7 +28,7 @@ from serving.logprobs import Chosen, Logprobs
 from serving.metrics import PROMPT_TOKENS, measured, stage
 from serving.text import Decode, Detokenizer, Stopper
 from serving.tokenizer import Tokenizer, read_tokenizer, spelled
-from serving.tools import speaks_of_tools
+from serving.tools import Dialect, dialect
 
 PIPELINES: Final = ("text-generation", "conversational")
 #: Is whoever asked not there any more?
@@ -94,6 +94,8 @@ class Pipeline:
 
     def __init__(self, tokenizer: Tokenizer, engine: Engine, defaults: GenerateOptions) -> None:
         self._tokenizer, self._engine, self._defaults = tokenizer, engine, defaults
+        #: How this model calls tools; None where it knows none.
+        self.dialect: Dialect | None = dialect(tokenizer.chat_template)
 
     def answer(self, request: ChatRequest, gone: Gone = lambda: False) -> str:
         """The answer's text; it is given up where whoever asked is ``gone``. Raises RequestError for what this model
@@ -161,14 +163,15 @@ class Pipeline:
     def _chat(self, turns: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
         if not self._chats:
             raise RequestError("This model has no chat template and takes no messages. Send a prompt instead.")
-        if tools and not speaks_of_tools(str(self._tokenizer.chat_template)):
+        if tools and self.dialect is None:
             raise RequestError(
-                "This model's chat template shows it no tools, or not as Hermes' does. Leave tools out, or send"
-                " response_format with a schema."
+                "This model's chat template shows it no tools, or in a way that this server does not know. Leave tools"
+                " out, or send response_format with a schema."
             )
+        shown, told = self.dialect.shown(turns, tools) if self.dialect else (list(turns), list(tools))
         try:
             encoded = self._tokenizer.apply_chat_template(
-                list(turns), tools=list(tools) or None, add_generation_prompt=True, return_dict=True
+                shown, tools=told or None, add_generation_prompt=True, return_dict=True
             )
         except TemplateError as error:
             raise RequestError(f"The model's chat template refuses these messages: {first_line(error)}") from error

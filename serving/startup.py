@@ -12,12 +12,16 @@ import structlog
 from serving.chat import ChatRequest, GenerateOptions
 from serving.engine import ModelError
 from serving.pipeline import Completion, Gone
+from serving.tools import Dialect
 
 _log = structlog.get_logger()
 
 
 class Model(Protocol):
     """What answers requests: a Pipeline."""
+
+    @property
+    def dialect(self) -> Dialect | None: ...
 
     def answer(self, request: ChatRequest, gone: Gone) -> str: ...
 

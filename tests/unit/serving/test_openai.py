@@ -14,6 +14,7 @@ from serving.chat import GenerateOptions
 from serving.engine import Token
 from serving.logprobs import Logprobs
 from serving.pipeline import Completion
+from serving.tools import HERMES, Dialect
 
 HELLO = {"model": "phi", "messages": [{"role": "user", "content": "Hello"}]}
 END = ord("$")
@@ -47,6 +48,8 @@ def decode(ids: Sequence[int]) -> str:
 
 class Speaker:
     """Says the same to everybody, and keeps what it was asked."""
+
+    dialect: Dialect | None = HERMES
 
     def __init__(self, says: str) -> None:
         self.says = says
@@ -258,9 +261,9 @@ def test_results_of_calls_are_told_as_templates_know_them() -> None:
     client(speaker).post("/v1/chat/completions", json={"model": "phi", "messages": talk, "tools": [WEATHER]})
     ((asked, _),) = speaker.asked
     assert asked[1]["tool_calls"] == [
-        {"type": "function", "function": {"name": "weather", "arguments": {"city": "Rome"}}}
+        {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": {"city": "Rome"}}}
     ]
-    assert asked[2] == {"role": "tool", "content": "22 degrees"}
+    assert asked[2] == {"role": "tool", "content": "22 degrees", "tool_call_id": "call_1"}
 
 
 @pytest.mark.parametrize(

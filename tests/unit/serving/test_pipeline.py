@@ -161,5 +161,8 @@ def test_tools_are_shown_by_the_template_and_an_answer_may_be_begun() -> None:
     completion = pipeline(engine, "tools <tool_call>").complete(talk, GenerateOptions(), tools=[tool], opening="<x>")
     assert engine.asked[0][0] == "weather>[user:Hi]<x>"
     assert "".join(completion) == " fine ."
+    in_system = pipeline(engine, "tools <|tool|>")
+    in_system.complete([{"role": "system", "content": "Brief"}, *talk], GenerateOptions(), tools=[tool])
+    assert engine.asked[1][0] == "[system:Brief|user:Hi]", "Phi's template has its tools from the message"
     with pytest.raises(RequestError, match="chat template shows it no tools"):
         pipeline(engine, "no such thing").complete(talk, GenerateOptions(), tools=[tool])

@@ -8,32 +8,33 @@ from __future__ import annotations
 import hashlib
 import math
 
-from functions.workspace.images import Content, mounted, pulled
 from functions.workspace.settings import Settings
 from functions.workspace.work import CONFIG_FILE, Work
 from kaito.api.claims import GPU
+from kaito.api.images import Content, mounted, pulled
 from kaito.api.pods import PodTemplate
 from kaito.api.resources import Object
-from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE, Workspace
+from kaito.api.workloads import (
+    ADAPTER_FOLDER,
+    CONFIG_MOUNT,
+    HOME_MOUNT,
+    HOME_VOLUME,
+    MODEL_MOUNT,
+    RESTRICTED,
+    SHM_MOUNT,
+    SHM_VOLUME,
+    labels,
+    tolerations,
+)
+from kaito.api.workspace import Workspace
 from presets import ModelPreset
 
-MODEL_MOUNT = "/mnt/model"
 ADAPTER_MOUNT = "/mnt/adapter"
-#: Of an adapter's image.
-ADAPTER_FOLDER = "data"
-CONFIG_MOUNT = "/mnt/config"
-#: $HOME and $TMPDIR of the serving image: torch does not even import where it cannot write somewhere.
-HOME = "/home/kaito"
 PORT = 5000
 #: torch.distributed's, on the gang's first pod.
 RENDEZVOUS_PORT = 29500
 #: A mounted ConfigMap changes in a pod that is running; whoever reads it at its start has to be started again.
 CONFIG_HASH = "kaito.sh/config-hash"
-
-
-def labels(workspace: Workspace) -> dict[str, str]:
-    """How a Workspace's children are found again."""
-    return {LABEL_WORKSPACE: workspace.metadata.name, LABEL_NAMESPACE: workspace.metadata.namespace}
 
 
 def own_pod(workspace: Workspace, work: Work) -> Object:
@@ -45,10 +46,10 @@ def own_pod(workspace: Workspace, work: Work) -> Object:
     if selector := {**(given.spec.node_selector or {}), **workspace.resource.label_selector.labels()}:
         spec["nodeSelector"] = selector
     tolerated = list(given.spec.tolerations or ())
-    if tolerations := [*tolerated, *(it for it in _tolerations(work) if it not in tolerated)]:
-        spec["tolerations"] = tolerations
+    if tolerates := [*tolerated, *(it for it in tolerations(work.sku.gpus) if it not in tolerated)]:
+        spec["tolerations"] = tolerates
     metadata = {
-        "labels": {**(given.metadata.labels or {}), **labels(workspace)},
+        "labels": {**(given.metadata.labels or {}), **labels(workspace.metadata)},
         "annotations": dict(given.metadata.annotations or {}),
     }
     return {"metadata": metadata, "spec": spec}
@@ -58,18 +59,16 @@ def preset_pod(workspace: Workspace, model: ModelPreset, work: Work, settings: S
     """The inference server with a preset's weights, its adapters and its settings."""
     assert workspace.inference is not None
     container = _container(workspace, model, work, settings.serving_image)
-    home: Object = {"name": "home", "mountPath": HOME}
     contents = _contents(workspace, model)
     if settings.image_volumes:
         images = mounted(contents)
     else:
-        images = pulled(contents, {name: container[name] for name in ("image", "securityContext")}, home)
-    volumes: list[Object] = [{"name": "home", "emptyDir": {}}, *images.volumes]
-    mounts = [home, *images.mounts]
+        images = pulled(contents, {name: container[name] for name in ("image", "securityContext")}, HOME_MOUNT)
+    volumes: list[Object] = [HOME_VOLUME, *images.volumes]
+    mounts = [HOME_MOUNT, *images.mounts]
     if _gpus(model, work):
-        # torch's workers share tensors through /dev/shm, which a container has 64 MiB of by default.
-        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
-        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
+        volumes.append(SHM_VOLUME)
+        mounts.append(SHM_MOUNT)
         container["resources"] = {"limits": {GPU: str(work.sku.gpus)}}
     if work.config:
         volumes.append({"name": "config", "configMap": {"name": workspace.inference.config}})
@@ -86,14 +85,14 @@ def preset_pod(workspace: Workspace, model: ModelPreset, work: Work, settings: S
         spec["initContainers"] = list(images.pullers)
     if images.secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in images.secrets]
-    if tolerations := _tolerations(work):
-        spec["tolerations"] = tolerations
+    if tolerates := tolerations(work.sku.gpus):
+        spec["tolerations"] = tolerates
     if work.gang:
         spec["affinity"] = {
             "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [_one_a_node(workspace)]}
         }
     annotations = {CONFIG_HASH: hashlib.sha256(work.config.encode()).hexdigest()[:16]} if work.config else {}
-    return {"metadata": {"labels": labels(workspace), "annotations": annotations}, "spec": spec}
+    return {"metadata": {"labels": labels(workspace.metadata), "annotations": annotations}, "spec": spec}
 
 
 def _contents(workspace: Workspace, model: ModelPreset) -> list[Content]:
@@ -136,14 +135,7 @@ def _container(workspace: Workspace, model: ModelPreset, work: Work, image: str)
         "startupProbe": {**health, "failureThreshold": model.readiness_minutes * 60},
         "readinessProbe": dict(health),
         "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
-        # What the Pod Security profile "restricted" asks for, and nothing to write to but the volumes.
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": RESTRICTED,
     }
 
 
@@ -173,15 +165,5 @@ def _gpus(model: ModelPreset, work: Work) -> int:
     return work.sku.gpus if model.inference.gpus else 0
 
 
-def _tolerations(work: Work) -> list[Object]:
-    """Also a model that needs no GPU may run on a node that has some."""
-    if not work.sku.gpus:
-        return []
-    return [
-        {"key": GPU, "operator": "Exists", "effect": "NoSchedule"},
-        {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
-    ]
-
-
 def _one_a_node(workspace: Workspace) -> Object:
-    return {"labelSelector": {"matchLabels": labels(workspace)}, "topologyKey": "kubernetes.io/hostname"}
+    return {"labelSelector": {"matchLabels": labels(workspace.metadata)}, "topologyKey": "kubernetes.io/hostname"}

@@ -9,11 +9,12 @@ import hashlib
 import json
 
 from functions.workspace.idle import goes_to_zero
-from functions.workspace.pods import PORT, RENDEZVOUS_PORT, headless, labels, own_pod, preset_pod
+from functions.workspace.pods import PORT, RENDEZVOUS_PORT, headless, own_pod, preset_pod
 from functions.workspace.settings import Settings
 from functions.workspace.work import LOAD_BALANCER_SUFFIX, Work
 from kaito.api.resources import KNATIVE_SERVICE, SERVICE, STATEFUL_SET, WORKSPACE_OWNER, Kind, Object
 from kaito.api.status import controller_reference
+from kaito.api.workloads import labels
 from kaito.api.workspace import ANNOTATION_LOAD_BALANCER, ANNOTATION_SCALE_TO_ZERO, Workspace
 
 #: Says which rendering an object was applied from, so that a field we no longer set is noticed too.
@@ -43,7 +44,7 @@ def render(workspace: Workspace, work: Work, settings: Settings) -> tuple[Object
     pod = own_pod(workspace, work) if work.model is None else preset_pod(workspace, work.model, work, settings)
     balanced = is_balanced(workspace.metadata.annotations)
     if work.gang:
-        selector = {**labels(workspace), "apps.kubernetes.io/pod-index": "0"}
+        selector = {**labels(workspace.metadata), "apps.kubernetes.io/pod-index": "0"}
         made = [
             _stateful_set(workspace, pod),
             _peers(workspace),
@@ -53,7 +54,7 @@ def render(workspace: Workspace, work: Work, settings: Settings) -> tuple[Object
         made = [_knative_service(workspace, work, pod)]
         if balanced:
             name = workspace.metadata.name + LOAD_BALANCER_SUFFIX
-            made.append(_service(workspace, name, labels(workspace), QUEUE_PROXY_PORT, balanced=True))
+            made.append(_service(workspace, name, labels(workspace.metadata), QUEUE_PROXY_PORT, balanced=True))
     for obj in made:
         obj["metadata"].setdefault("annotations", {})[APPLIED_HASH] = digest(obj)
     return tuple(made)
@@ -95,7 +96,7 @@ def _stateful_set(workspace: Workspace, pod: Object) -> Object:
         "replicas": workspace.resource.count,
         "serviceName": headless(workspace),
         "podManagementPolicy": "Parallel",
-        "selector": {"matchLabels": labels(workspace)},
+        "selector": {"matchLabels": labels(workspace.metadata)},
         "template": pod,
     }
     return _child(STATEFUL_SET, workspace, workspace.metadata.name, spec)
@@ -106,7 +107,7 @@ def _peers(workspace: Workspace) -> Object:
     spec: Object = {
         "clusterIP": "None",
         "publishNotReadyAddresses": True,
-        "selector": labels(workspace),
+        "selector": labels(workspace.metadata),
         "ports": [{"name": "torch", "port": RENDEZVOUS_PORT}],
     }
     return _child(SERVICE, workspace, headless(workspace), spec)
@@ -128,7 +129,7 @@ def _child(kind: Kind, workspace: Workspace, name: str, spec: Object) -> Object:
         "metadata": {
             "name": name,
             "namespace": workspace.metadata.namespace,
-            "labels": {**labels(workspace), **MANAGED},
+            "labels": {**labels(workspace.metadata), **MANAGED},
             "ownerReferences": [controller_reference(WORKSPACE_OWNER, workspace.metadata)],
         },
         "spec": spec,

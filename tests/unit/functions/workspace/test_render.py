@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from functions.workspace.pods import HOME
 from kaito.api.resources import KNATIVE_SERVICE, SERVICE, STATEFUL_SET, Kind, Object
+from kaito.api.workloads import HOME
 from kaito.embedded.knative.admission import refusals, unsupported
 from tests.unit.functions.workspace.matrix import GOLDEN, PULLED, SCENES, applied, rendered, text, workspace
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from kaito.api.resources import Object
+from kaito.api.workloads import DOCKER_CONFIG
 
 #: Secrets of registries, a folder each.
 REGISTRIES_MOUNT: Final = "/mnt/pull-secrets"
-_DOCKER_CONFIG: Final = ".dockerconfigjson"  # the key of a Secret of type kubernetes.io/dockerconfigjson
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def pulled(contents: Sequence[Content], container: Object, home: Object) -> Moun
                     it.reference,
                     it.target,
                     f"--folder={it.folder}",
-                    *(f"--credentials={REGISTRIES_MOUNT}/{name}/{_DOCKER_CONFIG}" for name in it.secrets),
+                    *(f"--credentials={REGISTRIES_MOUNT}/{name}/{DOCKER_CONFIG}" for name in it.secrets),
                 ],
                 "volumeMounts": [{"name": it.name, "mountPath": it.path}, home, *_secret_mounts(it, numbers)],
             }

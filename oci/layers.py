@@ -32,7 +32,7 @@ class Unpacked:
     def add(self, file: Path, title: str) -> None:
         """One more layer on top: a tar, packed or not, or a single file of that ``title``. Raises LayerError."""
         try:
-            with _opened(file) as content:
+            with opened(file) as content:
                 if content is None:
                     self._put(file, title)
                 else:
@@ -90,7 +90,7 @@ class Unpacked:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[IO[bytes] | None]:
+def opened(file: Path) -> Iterator[IO[bytes] | None]:
     """The tar in it; None where it is none."""
     with file.open("rb") as packed:
         begins = packed.read(_TAR_AT + len(_TAR))
@@ -99,7 +99,7 @@ def _opened(file: Path) -> Iterator[IO[bytes] | None]:
             with gzip.open(packed) as content:
                 yield content  # type: ignore[misc]
         elif begins.startswith(_ZSTD):
-            with zstandard.ZstdDecompressor().stream_reader(packed) as content:
+            with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as content:
                 yield content
         else:
             yield packed if begins[_TAR_AT:] == _TAR else None

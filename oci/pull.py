@@ -17,15 +17,14 @@ from typing import Final
 
 import structlog
 
-from oci import RECORD
+from oci import LAST_WORDS, RECORD
+from oci.access import RegistryError
 from oci.layers import LayerError, Unpacked, discard
-from oci.registry import RegistryError, Repository
+from oci.progress import Progress, in_json
+from oci.registry import Repository
 
-#: Where kubelet looks for the last words of a container.
-LAST_WORDS: Final = Path("/dev/termination-log")
 #: Goes when all is there.
 _WORK: Final = ".pull-"
-_EVERY: Final = 2.0  # seconds
 _log = structlog.get_logger()
 
 
@@ -46,7 +45,7 @@ def pull(
     try:
         repository = Repository(reference, credentials, plain_http=plain_http)
         manifest = repository.manifest()
-        progress = _Progress(reference, sum(layer.size for layer in manifest.layers))
+        progress = Progress("pull.progress", reference, sum(layer.size for layer in manifest.layers))
         with tempfile.TemporaryDirectory(prefix=_WORK, dir=target) as work:
             made = Path(work) / "made"
             made.mkdir()
@@ -79,19 +78,6 @@ def _clear(target: Path) -> None:
         discard(path)
 
 
-class _Progress:
-    def __init__(self, image: str, total: int) -> None:
-        self.done = 0
-        self._image, self._total, self._told = image, total, time.monotonic()
-
-    def add(self, count: int) -> None:
-        self.done += count
-        if (now := time.monotonic()) >= self._told + _EVERY:
-            self._told = now
-            percent = round(100 * self.done / max(1, self._total))
-            _log.info("pull.progress", image=self._image, bytes=self.done, of=self._total, percent=percent)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Exits with a line on stderr where it cannot be had, which kubelet keeps as the container's last words."""
     parser = argparse.ArgumentParser(prog="oci.pull", description="A folder of an image, into a directory.")
@@ -101,13 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--credentials", type=Path, action="append", default=[], help="a .dockerconfigjson, repeatable")
     parser.add_argument("--plain-http", action="store_true", help="the registry has no TLS")
     flags = parser.parse_args(arguments)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(default=str),
-        ]
-    )
+    in_json()
     try:
         pull(flags.image, flags.folder, flags.target, flags.credentials, plain_http=flags.plain_http)
     except PullError as error:

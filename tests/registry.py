@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import requests
-import yaml
 
-from kaito.embedded import certificates
-from kaito.embedded.certificates import Identity
+from kaito.embedded import registry
+from kaito.embedded.registry import PASSWORD, USER
 from tests.images import MANIFEST, Image, digest
-from tests.integration.serving.process import free_port, stop, until
 
-_PROGRAM: Final = "docker-registry"
-INSTALLED: Final = shutil.which(_PROGRAM) is not None
-USER, PASSWORD = "kaito", "secret"
-_HASHED: Final = "$2b$04$kqB2zRMsqCrYcHkUy8GMoOcU91X4lVZ1r1N0DPKR6hpDDdxUMSGH2"  # of the password, by bcrypt
-_STARTS_WITHIN: Final = 30.0  # seconds
+__all__ = ["INSTALLED", "PASSWORD", "USER", "Registry", "running"]
+
+INSTALLED: Final = registry.installed()
 
 
-@dataclass
-class Registry:
-    """``ca`` is whom its certificate is signed by."""
-
-    host: str
-    ca: Path
-
-    @property
-    def secret(self) -> str:
-        """A pull secret's .dockerconfigjson."""
-        auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        return json.dumps({"auths": {self.host: {"auth": auth}}})
+class Registry(registry.Registry):
+    """With what a registry is asked for in tests."""
 
     def push(self, name: str, tag: str, image: Image) -> str:
         """The digest of its manifest."""
@@ -57,6 +38,14 @@ class Registry:
             url = f"https://{self.host}/v2/{name}/manifests/{tag}"
             session.put(url, data=manifest, headers={"Content-Type": kind}).raise_for_status()
 
+    def manifest(self, name: str, reference: str) -> bytes:
+        """Of that tag or digest."""
+        with self._session() as session:
+            url = f"https://{self.host}/v2/{name}/manifests/{reference}"
+            found = session.get(url, headers={"Accept": MANIFEST})
+            found.raise_for_status()
+            return found.content
+
     @contextmanager
     def _session(self) -> Iterator[requests.Session]:
         with requests.Session() as session:
@@ -67,32 +56,5 @@ class Registry:
 @contextmanager
 def running(folder: Path) -> Iterator[Registry]:
     """One of a test's own, with its files in ``folder``."""
-    port = free_port()
-    made = certificates.ensure(folder / "certificates", identities={"registry": Identity("registry", server=True)})
-    (folder / "htpasswd").write_text(f"{USER}:{_HASHED}\n")
-    config = {
-        "version": "0.1",
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "blobs")}},
-        "auth": {"htpasswd": {"realm": "it", "path": str(folder / "htpasswd")}},
-        "http": {
-            "addr": f"127.0.0.1:{port}",
-            "tls": {"certificate": str(made.certificate("registry")), "key": str(made.key("registry"))},
-        },
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([_PROGRAM, "serve", str(folder / "config.yaml")], stdout=log, stderr=log)
-    try:
-        until(lambda: process.poll() is not None or _answers(port, made.ca), _STARTS_WITHIN)
-        assert process.poll() is None, (folder / "log").read_text()
-        yield Registry(f"127.0.0.1:{port}", made.ca)
-    finally:
-        stop(process)
-
-
-def _answers(port: int, ca: Path) -> bool:
-    try:
-        return requests.get(f"https://127.0.0.1:{port}/v2/", verify=str(ca), timeout=5).status_code == 401
-    except requests.ConnectionError:
-        return False
+    with registry.running(folder) as found:
+        yield Registry(found.host, found.ca)

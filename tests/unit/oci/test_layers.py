@@ -42,6 +42,12 @@ def test_only_the_folder_is_unpacked(target: Path, pack, name: str) -> None:  # 
     assert (unpacked.files, unpacked.tops) == (1, {"bin", "data", "database"})
 
 
+def test_zstd_may_be_of_several_frames(target: Path) -> None:
+    layer = tar({"data/a": b"1" * 2000, "data/b": b"2"})
+    unpack(target, zstandard.compress(layer[:1024]) + zstandard.compress(layer[1024:]))
+    assert found(target) == {"a": b"1" * 2000, "b": b"2"}
+
+
 def test_a_folder_may_be_deeper_or_the_whole(target: Path) -> None:
     layer = packed({"models/phi/weights": b"1", "models/other": b"2"})
     unpack(target, layer, folder="models/phi")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from oci import RECORD, registry
+from oci import RECORD, access, registry
 from oci.pull import PullError, main, pull
 from tests.images import Image, digest, index, packed, tar
 
@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
-    monkeypatch.setattr(registry, "_PAUSE", 0.01)
+    monkeypatch.setattr(access, "_PAUSE", 0.01)
     server = Scripted()
     yield server
     server.shutdown()

@@ -8,12 +8,16 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint constrai
 # What the cluster needs of Debian: Go modules and PyPI have the rest.
 CLUSTER_PACKAGES := buildah catatonit iproute2 iptables mmdebstrap runc
 
-.PHONY: demo test setup test-packages tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers bench-serving chaos
+.PHONY: demo demo-tuning test setup test-packages tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers bench-serving bench-tuning chaos
 
 # CLOUD=arm: nodes are agent pools of an emulated Azure.
 CLOUD ?= local
 demo: setup
 	@$(BIN)/kaito demo --cloud $(CLOUD)
+
+# A model is tuned, and what comes of it is served; the registry is Debian's.
+demo-tuning: setup test-packages
+	@$(BIN)/kaito demo --tuning
 
 up: setup
 	@$(BIN)/kaito up --cloud $(CLOUD)
@@ -41,6 +45,10 @@ bench-controllers: setup
 # Our model server and a plain one, with 1, 8 and 32 clients each.
 bench-serving: setup
 	@$(BIN)/python -m tests.bench.serving
+
+# Our trainer and TRL's, by lora and by qlora.
+bench-tuning: setup
+	@$(BIN)/python -m tests.bench.tuning
 
 # N runs of a claim on the emulated AKS with faults, kills and old looks, from SEED on: a failing one prints its history.
 SEED ?= 1
@@ -94,7 +102,7 @@ packages: $(VENV)/.packages
 	@:
 $(VENV)/.packages: $(VENV)/.tools
 	@echo "setup: torch and transformers (gigabytes the first time, then from uv's cache)"
-	@$(subst --quiet,,$(INSTALL)) --compile-bytecode --editable '.[export,serving]'
+	@$(subst --quiet,,$(INSTALL)) --compile-bytecode --editable '.[bench,export,serving,training]'
 	@touch $@
 
 programs: tools

@@ -21,6 +21,7 @@ from kaito.embedded.arm.azure import Azure
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.controlplane import ControlPlane
 from kaito.embedded.error import EmbeddedError
+from kaito.embedded.images import ImageStore
 from kaito.embedded.knative import FrontProxy, Runner
 from kaito.embedded.knative.route import RouteError
 from kaito.embedded.models import ModelStore
@@ -95,7 +96,7 @@ class Platform:
             processes=ProcessTable(self.directory),
             directory=self.directory / "pods",
             route_port=proxy.port,
-            images=ModelStore(cache_dir()),
+            images=ImageStore(ModelStore(cache_dir()), cache_dir() / "images"),
             namespace=self._runs,
             on_change=_log_service,
         )

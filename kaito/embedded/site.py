@@ -25,7 +25,8 @@ class Site:
 
 
 #: No node-lifecycle controller: there are no kubelets to send heartbeats; nor the taint of new nodes that it alone
-#: takes away. No workload controllers: their pods would wait for a scheduler for ever.
+#: takes away. Of workloads' controllers only that of Jobs, whose pods are run here (kaito.embedded.jobs), and what
+#: removes pods whose node is gone: others' pods would wait for a scheduler for ever.
 LOOPBACK: Final = Site(
     address="127.0.0.1",
     hosts=certificates.HOSTS,
@@ -41,7 +42,9 @@ LOOPBACK: Final = Site(
             (
                 "clusterrole-aggregation-controller",
                 "garbage-collector-controller",
+                "job-controller",
                 "namespace-controller",
+                "pod-garbage-collector-controller",
                 "root-ca-certificate-publisher-controller",
                 "serviceaccount-controller",
                 "serviceaccount-token-controller",

@@ -221,11 +221,15 @@ class Kube:
         *,
         uid: str | None = None,
         propagation: Propagation = "Background",
+        grace_seconds: int | None = None,
     ) -> None:
-        """Delete; what is gone already is fine. With ``uid``, only that very object: another one raises Conflict."""
+        """Delete; what is gone already is fine. With ``uid``, only that very object: another one raises Conflict.
+        ``grace_seconds`` goes before what a pod says: 0 is for whoever ran it."""
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid:
             options["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
         self._call("DELETE", kind.path(namespace, name), {}, options, absent_ok=True)
 
     def probe(self, path: str = "/readyz") -> bool:

@@ -10,32 +10,41 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
-from kaito.api.resources import CONFIG_MAP, SECRET, Object
-from kaito.embedded.knative.config import files
-from kaito.embedded.knative.host import Host
-from kaito.embedded.knative.revision import PodFailure, Revision
+from kaito.api.resources import CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, SECRET, Object
+from kaito.api.workloads import DOCKER_CONFIG
+from kaito.embedded.knative.config import files, read
+from kaito.embedded.knative.host import Host, ImageError
+from kaito.embedded.knative.revision import PodFailure
+
+#: Of volumes, that a directory of the pod can be.
+_KINDS: Final = ("name", "configMap", "emptyDir", "secret")
 
 
-def mount(revision: Revision, host: Host, directory: Path) -> dict[str, Path]:
-    """Make the revision's volumes under ``directory``; returns the local path of each mountPath.
+def make(spec: Object, namespace: str, host: Host, directory: Path) -> dict[str, Path]:
+    """Make the volumes of a pod spec under ``directory``, and say where each is.
 
     Raises PodFailure and KubeError. An emptyDir's size and medium are not held to.
     """
     directory.mkdir(parents=True)
-    made = {
-        volume["name"]: _volume(volume, revision.namespace, host, directory / volume["name"])
-        for volume in revision.spec.get("volumes") or ()
+    return {
+        volume["name"]: _volume(volume, spec, namespace, host, directory / volume["name"])
+        for volume in spec.get("volumes") or ()
     }
+
+
+def of(container: Object, made: Mapping[str, Path]) -> dict[str, Path]:
+    """The local path of each of the container's mountPaths."""
     return {
         entry["mountPath"].rstrip("/"): _inside(made[entry["name"]], entry.get("subPath") or ".")
-        for entry in revision.container.get("volumeMounts") or ()
+        for entry in container.get("volumeMounts") or ()
     }
 
 
-def images(revision: Revision) -> list[str]:
-    """The references of its image volumes."""
-    return [volume["image"]["reference"] for volume in revision.spec.get("volumes") or () if "image" in volume]
+def images(spec: Object) -> list[str]:
+    """The references of a pod spec's image volumes."""
+    return [volume["image"]["reference"] for volume in spec.get("volumes") or () if "image" in volume]
 
 
 def rewrite(text: str, mounts: Mapping[str, Path]) -> str:
@@ -49,14 +58,21 @@ def rewrite(text: str, mounts: Mapping[str, Path]) -> str:
     return re.sub(pattern, lambda match: str(mounts[match[0]]), text)
 
 
-def _volume(volume: Object, namespace: str, host: Host, directory: Path) -> Path:
+def _volume(volume: Object, spec: Object, namespace: str, host: Host, directory: Path) -> Path:
     if "image" in volume:
-        reference = volume["image"]["reference"]
-        target = host.images.resolve(reference)
-        if target is None:
-            raise PodFailure("ImagePullBackOff", host.images.missing(reference))
+        names = [secret["name"] for secret in spec.get("imagePullSecrets") or ()]
+        secrets = (read(host.kube, SECRET, namespace, {"name": name, "optional": True}) or {} for name in names)
+        credentials = [content for secret in secrets if (content := secret.get(DOCKER_CONFIG)) is not None]
+        try:
+            target = host.images.content(volume["image"]["reference"], credentials)
+        except ImageError as error:
+            raise PodFailure("ImagePullBackOff", str(error)) from error
         directory.symlink_to(target, target_is_directory=True)
         return directory
+    if claim := volume.get("persistentVolumeClaim"):
+        return _claimed(claim["claimName"], namespace, host)
+    if other := next((kind for kind in volume if kind not in _KINDS), None):
+        raise PodFailure("FailedMount", f"a volume of kind {other} cannot be had here: use a cluster")
     directory.mkdir()
     for kind, field in ((CONFIG_MAP, "configMap"), (SECRET, "secret")):
         if field not in volume:
@@ -66,6 +82,15 @@ def _volume(volume: Object, namespace: str, host: Host, directory: Path) -> Path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch(mode=0o600 if kind == SECRET else 0o644)
             file.write_bytes(content)
+    return directory
+
+
+def _claimed(name: str, namespace: str, host: Host) -> Path:
+    """A directory that outlives its pods stands for what a PersistentVolumeClaim is bound to."""
+    if host.kube.get(PERSISTENT_VOLUME_CLAIM, name, namespace) is None:
+        raise PodFailure("FailedMount", f'persistentvolumeclaim "{name}" not found: create it')
+    directory = host.volumes / namespace / name
+    directory.mkdir(parents=True, exist_ok=True)
     return directory
 
 

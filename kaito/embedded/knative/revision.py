@@ -94,6 +94,10 @@ class Revision:
 
 
 def gpus_of(spec: Object) -> int:
-    """The GPUs all containers of a pod spec are limited to."""
-    limits = ((container.get("resources") or {}).get("limits") or {} for container in spec["containers"])
-    return sum(int(limit.get(GPU, 0)) for limit in limits)
+    """The GPUs that a pod of this spec holds: those of all its containers together, or of one that goes before them."""
+    first = max((_limit(container) for container in spec.get("initContainers") or ()), default=0)
+    return max(first, sum(map(_limit, spec["containers"])))
+
+
+def _limit(container: Object) -> int:
+    return int(((container.get("resources") or {}).get("limits") or {}).get(GPU, 0))

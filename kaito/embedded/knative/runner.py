@@ -1,4 +1,4 @@
-"""Runs the API server's Knative Services as processes of this machine."""
+"""Runs the API server's Knative Services, and the pods of its Jobs, as processes of this machine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from kaito.api.resources import KNATIVE_SERVICE, NODE, Object
+from kaito.embedded.jobs.kubelet import Kubelet
 from kaito.embedded.knative.cluster import Cluster
 from kaito.embedded.knative.config import features
 from kaito.embedded.knative.follow import Follower
@@ -43,9 +44,10 @@ class Runner:
         namespace: str | None = None,
         on_change: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
-        self._host = Host(kube, kubeconfig, processes, directory, images, gpu_device)
+        self._host = Host(kube, kubeconfig, processes, directory, directory.with_name("volumes"), images, gpu_device)
         self._route_port, self._on_change = route_port, on_change
         self._cluster = Cluster(released=self._wake_all)
+        self._jobs = Kubelet(self._host, self._cluster, namespace)
         self._services: dict[Key, LocalService] = {}
         self._departing: list[LocalService] = []
         self._lock = threading.Lock()
@@ -65,12 +67,14 @@ class Runner:
         self._host.directory.mkdir(parents=True)
         for follower in self._followers:
             follower.start()
+        self._jobs.start()
 
     def stop(self) -> None:
         """End every process, all at once, and return when they are gone."""
         self._nodes_listed.set()
         for follower in self._followers:
             follower.stop()
+        self._jobs.stop()
         with self._lock:
             services = [*self._services.values(), *self._departing]
             self._services, self._departing = {}, []
@@ -112,6 +116,7 @@ class Runner:
         with self._lock:
             for service in self._services.values():
                 service.wake()
+        self._jobs.wake()
 
     def _on_services(self, services: tuple[Object, ...]) -> None:
         self._nodes_listed.wait()  # or each Service would be called unschedulable for a moment

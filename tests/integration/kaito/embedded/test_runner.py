@@ -167,7 +167,7 @@ def test_a_gpu_that_is_free_again_goes_to_who_waits(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["kaito.embedded.knative.service.refusals", "kaito.embedded.knative.pod.mounts.mount"]
+    "place", ["kaito.embedded.knative.service.refusals", "kaito.embedded.knative.sandbox.mounts.make"]
 )
 def test_what_nobody_foresaw_is_said_and_tried_again(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, place: str

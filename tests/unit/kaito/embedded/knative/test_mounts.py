@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaito.embedded.knative.mounts import rewrite
-from kaito.embedded.knative.pod import expand
+from kaito.embedded.knative.sandbox import expand
 
 MOUNTS = {"/data": Path("/here/data"), "/data/deep": Path("/here/deep"), "/dev/shm": Path("/here/shm")}
 

@@ -108,6 +108,7 @@ def _too_little_memory(node: Object, workspace: Workspace, work: Work) -> str | 
     labels = node["metadata"].get("labels", {})
     if (
         work.model is None
+        or work.needs is None
         or not labels.get(GPU_MEMORY, "").isdecimal()
         or ANNOTATION_BYPASS in workspace.metadata.annotations
     ):
@@ -116,7 +117,7 @@ def _too_little_memory(node: Object, workspace: Workspace, work: Work) -> str | 
     nominal = Sku(
         name=_name(node), provider="any", gpus=gpus(node), memory_gib=round(memory * (1 + RESERVED_MEMORY), 1)
     )
-    lacking = shortfall(work.model.name, work.model.inference, nominal, workspace.resource.count)
+    lacking = shortfall(work.model.name, work.needs, nominal, workspace.resource.count)
     return f"is too small: {lacking}" if lacking else None
 
 

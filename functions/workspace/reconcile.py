@@ -15,6 +15,7 @@ from functions.workspace.startup import FIELD, unmeasured
 from functions.workspace.status import (
     SERVING,
     SUMS,
+    TUNING,
     WRITE_REFUSED,
     Carried,
     conditions,
@@ -47,13 +48,13 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
         return _end(obj, workspace, observed, now)
     asked = work(observed, workspace, catalogue)
     if not isinstance(asked, Refusal):
-        wanted = render(workspace, asked, settings)
+        wanted = render(workspace, asked, settings) if workspace.inference else ()
         asked = _foreign(wanted, observed, workspace) or asked
     if isinstance(asked, Refusal):
-        found = impossible(workspace, asked)
-        return Plan(_status(obj, found, {"state": "Failed"}, now), settled=not asked.curable)
+        facts: Object = {} if workspace.tuning else {"state": "Failed"}
+        return Plan(_status(obj, impossible(workspace, asked), facts, now), settled=not asked.curable)
     kind = settings.claim_kind
-    carrier, *others = (_found(it, observed) for it in wanted)
+    carrier, *others = [_found(it, observed) for it in wanted] or [None]
     kept = settings.node_retention if asked.retention is None else asked.retention
     resting = rest(workspace, carrier, observed.routed, kept)
     nodes = choose(
@@ -78,8 +79,8 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     about = Carried(carrier, observed.pods, balancer, observed.routed, resting)
     found = conditions(workspace, (kind or MACHINE).kind, nodes, about)
     effects += _status(obj, found, _facts(nodes, carrier, found), now)
-    serving = next(it for it in found if it.type == "InferenceReady")
-    if asked.model is not None and carrier is not None and serving.reason == SERVING:
+    serves = any(it.type == "InferenceReady" and it.reason == SERVING for it in found)
+    if asked.model is not None and carrier is not None and serves:
         effects += unmeasured(obj, carrier, url(carrier))
     settled = all(condition.status != "Unknown" for condition in found)
     if resting is None or not nodes.claims:
@@ -93,8 +94,9 @@ def refused(observed: Observed, write: Refused, now: datetime) -> Plan:
     obj = observed.workspace
     if obj is None:
         return Plan(settled=False)
-    found = write_refused(Workspace.model_validate(obj), conditions_of(obj), str(write))
-    return Plan(_status(obj, found, {"state": "Failed"}, now), settled=False)
+    workspace = Workspace.model_validate(obj)
+    found = write_refused(workspace, conditions_of(obj), str(write))
+    return Plan(_status(obj, found, {} if workspace.tuning else {"state": "Failed"}, now), settled=False)
 
 
 def _deploy(wanted: Sequence[Object], observed: Observed, workspace: Workspace) -> Iterator[Effect]:
@@ -139,9 +141,9 @@ def _foreign(wanted: Sequence[Object], observed: Observed, workspace: Workspace)
 
 
 def _facts(nodes: Nodes, carrier: Object | None, found: Sequence[Condition]) -> Object:
-    overall = next(condition for condition in found if condition.type == "WorkspaceReady")
-    state = {"True": "Ready", "False": "Failed", "Unknown": "Pending"}[overall.status]
-    facts: Object = {"state": state}
+    facts: Object = {}
+    if overall := next((condition for condition in found if condition.type == "WorkspaceReady"), None):
+        facts["state"] = {"True": "Ready", "False": "Failed", "Unknown": "Pending"}[overall.status]
     if nodes.ready:
         facts["workerNodes"] = list(nodes.ready)
     if url(carrier):
@@ -152,10 +154,9 @@ def _facts(nodes: Nodes, carrier: Object | None, found: Sequence[Condition]) -> 
 def _status(obj: Object, found: Sequence[Condition], facts: Object, now: datetime) -> tuple[Effect, ...]:
     """The status write and the Events of its transitions; nothing where the status says it all already."""
     facts = {**facts, "observedGeneration": obj["metadata"].get("generation", 0)}
-    ours = {name: value for name, value in (obj.get("status") or {}).items() if name != FIELD}
-    obj = {**obj, "status": ours}
     refused = any(it.reason == WRITE_REFUSED for it in found)  # which no other condition says
-    return report(obj, found, facts, sums=SUMS[1:] if refused else SUMS, function=NAME, now=now)
+    sums, shared = SUMS[1:] if refused else SUMS, (FIELD, *(TUNING if "tuning" in obj else ()))
+    return report(obj, found, facts, sums=sums, shared=shared, function=NAME, now=now)
 
 
 def _end(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -> Plan:

@@ -13,6 +13,8 @@ from kaito.api.meta import Condition, ConditionStatus
 from kaito.api.resources import STATEFUL_SET, Kind, Object
 from kaito.api.workspace import Workspace
 
+#: What the tuning function says of a Workspace that tunes.
+TUNING = ("tuning", "state", "JobStarted", "WorkspaceReady", "WorkspaceSucceeded")
 #: Conditions that only sum up the others.
 SUMS = ("WorkspaceReady", "WorkspaceSucceeded")
 DEPLOYED = "the model is being deployed"
@@ -52,9 +54,11 @@ class Carried:
 
 
 def conditions(workspace: Workspace, claim_kind: str, nodes: Nodes, it: Carried) -> tuple[Condition, ...]:
-    """The conditions of a Workspace that serves, in the order in which they come true."""
+    """The conditions of a Workspace, in the order in which they come true; of one that tunes, its nodes' only."""
     claims = _claims_ready(workspace, f"{claim_kind}Ready", nodes)
     resource = _resource_ready(workspace, claims, nodes)
+    if workspace.tuning:
+        return (claims, resource)
     if it.carrier is None:
         inference = _not_deployed(workspace, resource)
     elif Kind.of(it.carrier) == STATEFUL_SET:
@@ -74,8 +78,9 @@ def conditions(workspace: Workspace, claim_kind: str, nodes: Nodes, it: Carried)
 def impossible(workspace: Workspace, refusal: Refusal) -> tuple[Condition, ...]:
     """The conditions of a Workspace that cannot be had as it is."""
     resource = _condition(workspace, "ResourceReady", "False", refusal.reason, refusal.message)
-    kind = "JobStarted" if workspace.tuning else "InferenceReady"
-    work = _condition(workspace, kind, "False", refusal.reason, refusal.message)
+    if workspace.tuning:
+        return (resource,)
+    work = _condition(workspace, "InferenceReady", "False", refusal.reason, refusal.message)
     return (resource, work, *_overall(workspace, (resource, work)))
 
 
@@ -87,8 +92,11 @@ def deleting(workspace: Workspace, left: Sequence[str]) -> tuple[Condition, ...]
 
 
 def write_refused(workspace: Workspace, before: Mapping[str, Condition], message: str) -> tuple[Condition, ...]:
-    """What was known stays; the whole is not ready, in the API server's words."""
-    parts = tuple(c for kind, c in before.items() if kind not in SUMS)
+    """What was known stays; the whole is not ready, in the API server's words. What sums a tuning up is not ours."""
+    parts = tuple(c for kind, c in before.items() if kind not in (TUNING if workspace.tuning else SUMS))
+    if workspace.tuning:
+        refused = _condition(workspace, "ResourceReady", "False", WRITE_REFUSED, message)
+        return (*(part for part in parts if part.type != refused.type), refused)
     ready = _condition(workspace, "WorkspaceReady", "False", WRITE_REFUSED, message)
     return (*parts, ready, ready.model_copy(update={"type": "WorkspaceSucceeded"}))
 

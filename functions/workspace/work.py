@@ -20,7 +20,7 @@ from kaito.api.workspace import (
     ANNOTATION_SCALE_TO_ZERO,
     Workspace,
 )
-from presets import Catalogue, ModelPreset, Sku, shortfall
+from presets import Catalogue, ModelPreset, Needs, Sku, shortfall
 
 #: What cannot be had cannot be changed either.
 ANEW = "Delete the Workspace and create it anew."
@@ -43,15 +43,24 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """``model``: the preset, None for a pod template; ``sku``: what each node has; ``gang``: one model in several
-    processes, which no Knative Service carries; ``config``: the text of the server's settings, empty for none;
-    ``retention``: seconds that its nodes are kept at zero, None for as long as others'."""
+    """What is served, or, where it ``tunes``, what is tuned. ``model``: the preset, None for a pod template; ``sku``:
+    what each node has; ``gang``: one model in several processes, which no Knative Service carries; ``config``: the text
+    of the server's settings, empty for none; ``retention``: seconds that its nodes are kept at zero, None for as long
+    as others'."""
 
     model: ModelPreset | None
     sku: Sku
     gang: bool = False
     config: str = ""
     retention: float | None = None
+    tunes: bool = False
+
+    @property
+    def needs(self) -> Needs | None:
+        """What all nodes must have together; a pod template does not say."""
+        if self.model is None:
+            return None
+        return self.model.tuning if self.tunes else self.model.inference
 
     @property
     def disk(self) -> str:
@@ -69,7 +78,8 @@ def is_gang(workspace: Workspace, catalogue: Catalogue) -> bool:
 def work(observed: Observed, workspace: Workspace, catalogue: Catalogue) -> Work | Refusal:
     """What is to run; the first thing that stands against it."""
     if workspace.inference is None:
-        return Refusal("TuningNotInstalled", "this release has no tuning function: use inference")
+        tuned = _of_preset(workspace, catalogue)
+        return tuned if isinstance(tuned, Refusal) else Work(*tuned, tunes=True)
     config = _config(observed, workspace.inference.config)
     if isinstance(config, Refusal):
         return config
@@ -100,8 +110,9 @@ def _of_template(workspace: Workspace, catalogue: Catalogue) -> tuple[None, Sku]
 
 
 def _of_preset(workspace: Workspace, catalogue: Catalogue) -> tuple[ModelPreset, Sku] | Refusal:
-    assert workspace.inference is not None
-    preset, count = workspace.inference.preset, workspace.resource.count
+    what, asked = ("tuning", workspace.tuning) if workspace.tuning else ("inference", workspace.inference)
+    assert asked is not None
+    preset, count = asked.preset, workspace.resource.count
     assert preset is not None
     model = catalogue.model(preset.name)
     if model is None:
@@ -111,15 +122,19 @@ def _of_preset(workspace: Workspace, catalogue: Catalogue) -> tuple[ModelPreset,
     if model.access_mode == "private" and not (preset.access_mode == "private" and preset.preset_options.image):
         return Refusal(
             "ImageNeeded",
-            f"{model.name} is private: set inference.preset.accessMode: private and presetOptions.image: YOUR-IMAGE",
+            f"{model.name} is private: set {what}.preset.accessMode: private and presetOptions.image: YOUR-IMAGE",
         )
-    sku = _sku(workspace, catalogue, math.ceil(model.inference.gpus / count))
+    needs = model.tuning if workspace.tuning else model.inference
+    if needs is None:
+        tunable = ", ".join(name for name, it in catalogue.models.items() if it.tuning)
+        return Refusal("NotTunable", f"{model.name} cannot be tuned; these can: {tunable}. {ANEW}")
+    sku = _sku(workspace, catalogue, math.ceil(needs.gpus / count))
     if isinstance(sku, Refusal):
         return sku
-    lacking = shortfall(model.name, model.inference, sku, count)
+    lacking = shortfall(model.name, needs, sku, count)
     if lacking is None or ANNOTATION_BYPASS in workspace.metadata.annotations:
         return model, sku
-    enough = catalogue.smallest(model.inference, sku.provider)
+    enough = catalogue.smallest(needs, sku.provider)
     return Refusal("InsufficientGPUs", f"{lacking}: {enough.name} would do. {ANEW}" if enough else f"{lacking}. {ANEW}")
 
 

@@ -253,7 +253,9 @@ class TuningSpec(ApiModel):
 
     preset: PresetSpec
     method: str = Field("qlora", pattern="^([lL][oO][rR][aA]|[qQ][lL][oO][rR][aA])$", description="lora or qlora.")
-    config: str = Field("", max_length=253)
+    config: str = Field(
+        "", max_length=253, description="A ConfigMap with a training_config.yaml; the method's by default."
+    )
     input: DataSource
     output: DataDestination
 
@@ -282,6 +284,20 @@ class Startup(ApiModel):
     stages: tuple[StartupStage, ...] = ()
 
 
+class TuningStatus(ApiModel):
+    """How far a tuning has come, and what it made."""
+
+    asked: str = Field("", description="Names the tuning and the config that this is about.")
+    stage: str = Field("", description="check, fetch, train or push: the container of the Job's pod that runs.")
+    step: int = Field(0, description="Optimizer steps that are done.")
+    steps: int = Field(0, description="Those there will be.")
+    loss: str = Field("", description="The latest that was logged.")
+    eval_loss: str = Field("", description="Of the data that were held back, where some were.")
+    remaining: str = Field("", description="At this pace, as 12m30s.")
+    image: str = Field("", description="The adapter's image.")
+    digest: str = Field("", description="Of the image that was pushed.")
+
+
 class WorkspaceStatus(ApiModel):
     worker_nodes: tuple[str, ...] = Field((), description="The nodes in use, sorted.")
     conditions: tuple[Condition, ...] = ()
@@ -289,6 +305,7 @@ class WorkspaceStatus(ApiModel):
     url: str = Field("", description="Where the model answers.")
     observed_generation: int = 0
     startup: Startup | None = Field(None, description="How long each stage of the model server's start took.")
+    tuning: TuningStatus | None = Field(None, description="How far a tuning has come.")
 
 
 class Workspace(ApiModel):

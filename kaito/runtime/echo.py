@@ -90,11 +90,15 @@ def _after(effect: Effect, obj: Object) -> Object:
             meta["annotations"] = {**(meta.get("annotations") or {}), **effect.annotations}
         return {**obj, "metadata": meta}
     assert isinstance(effect, Apply)
-    return {**obj, "status": effect.object["status"]}
+    before, after = obj.get("status") or {}, effect.object["status"]
+    others = {name: value for name, value in before.items() if name in effect.beside}
+    conditions = [it for it in before.get("conditions") or () if it["type"] in effect.beside]
+    return {**obj, "status": {**others, **after, "conditions": [*conditions, *after.get("conditions", ())]}}
 
 
 def content(obj: Object) -> str:
-    """A short name for what an object says, without the API server's bookkeeping and without heartbeats."""
+    """A short name for what an object says, without the API server's bookkeeping and without heartbeats; conditions are
+    a map."""
     meta = {name: value for name, value in (obj.get("metadata") or {}).items() if name not in _BOOKKEEPING}
     if not meta.get("finalizers"):
         meta.pop("finalizers", None)
@@ -102,7 +106,7 @@ def content(obj: Object) -> str:
     conditions = (obj.get("status") or {}).get("conditions")
     if conditions:
         lasting = [{name: value for name, value in it.items() if name != _HEARTBEAT} for it in conditions]
-        said["status"] = {**obj["status"], "conditions": lasting}
+        said["status"] = {**obj["status"], "conditions": sorted(lasting, key=lambda it: str(it["type"]))}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

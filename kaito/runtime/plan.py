@@ -30,12 +30,14 @@ class Beyond:
 @dataclass(frozen=True, slots=True)
 class Apply:
     """Server-side apply of exactly these fields. ``why`` is for the person reading the log or a replay. ``tells``: it
-    only reports on what else is there, as a status does."""
+    only reports on what else is there, as a status does. ``beside``: fields and conditions of a status that are
+    others', and stay."""
 
     object: Object
     why: str
     subresource: str | None = None
     tells: bool = False
+    beside: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         meta = self.object["metadata"]

@@ -18,24 +18,33 @@ def report(
     facts: Object,
     *,
     sums: Collection[str],
+    shared: Collection[str] = (),
     function: str,
     now: datetime,
 ) -> tuple[Effect, ...]:
     """The writes that make the status say ``found`` and ``facts``; none where it says so already.
 
-    What failed, and how far it has come, become Events; ``sums`` only repeat what others say. Events come first: they
+    What failed, and how far it has come, become Events; ``sums`` only repeat what others say. ``shared`` are the
+    fields and conditions that another function writes, unless they are among ours. Events come first: they
     are found by comparing with the status, so after it they would be lost by a crash.
     """
     before = conditions_of(obj)
     status = {**facts, "conditions": settle(found, before, now)}
-    if same_status(status, obj.get("status")):
+    theirs = {*shared} - {*facts} - {condition.type for condition in found}
+    if same_status(status, _without(obj.get("status") or {}, theirs)):
         return ()
     told = _told(found, before, sums)
     gist = ", ".join(f"{condition.type}={condition.status}" for condition in found)
     return (
         *(Tell(event) for event in transitions(obj, before, told, function, now)),
-        Apply({**identity(obj), "status": status}, gist, subresource="status", tells=True),
+        Apply({**identity(obj), "status": status}, gist, subresource="status", tells=True, beside=frozenset(theirs)),
     )
+
+
+def _without(status: Object, theirs: Collection[str]) -> Object:
+    kept = {name: value for name, value in status.items() if name not in theirs}
+    conditions = [condition for condition in kept.get("conditions") or () if condition["type"] not in theirs]
+    return {**kept, "conditions": conditions}
 
 
 def _told(found: Sequence[Condition], before: Mapping[str, Condition], sums: Collection[str]) -> Iterator[Condition]:

@@ -43,6 +43,7 @@ IDLE_SECONDS: Final = 60.0
 CALLERS: Final = {
     "system:serviceaccount:kaito-system:kaito-workspace": "workspace function",
     "system:serviceaccount:kaito-system:kaito-provisioner": "provisioner function",
+    "system:serviceaccount:kaito-system:kaito-tuning": "tuning function",
     "system:serviceaccount:kaito-system:kaito-events": "event source",
 }
 _TICK: Final = 0.2
@@ -166,6 +167,7 @@ class Measured:
         names = {
             "functions.workspace": "workspace function",
             "functions.provisioner": "provisioner function",
+            "functions.tuning": "tuning function",
             "kube-apiserver": "kube-apiserver",
             "etcd": "etcd",
             "kube-controller-manager": "kube-controller-manager",

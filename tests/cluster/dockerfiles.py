@@ -21,7 +21,9 @@ _ROOT: Final = Path(__file__).parents[2]
 _FILES: Final = {
     "workspace": "functions/workspace/Dockerfile",
     "provisioner": "functions/provisioner/Dockerfile",
+    "tuning": "functions/tuning/Dockerfile",
     "serving": "serving/Dockerfile",
+    "training": "training/Dockerfile",
 }
 NAMES: Final = tuple(_FILES)
 #: What .dockerignore lets in: whatever of it changes may change an image.
@@ -29,7 +31,9 @@ _CONTEXT: Final = ("pyproject.toml", "constraints.txt", "kaito/__init__.py", "ka
 _OWN: Final = {
     "workspace": ("functions", "presets"),
     "provisioner": ("functions", "presets"),
-    "serving": ("serving",),
+    "tuning": ("functions", "presets"),
+    "serving": ("oci", "serving"),
+    "training": ("oci", "training"),
 }
 _BASE: Final = "docker.io/library/python:3.11-slim-bookworm"
 _LABEL: Final = "sh.kaito.recipe"

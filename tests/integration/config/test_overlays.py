@@ -57,7 +57,7 @@ def test_an_overlay_holds_all_that_is_ours(name: str) -> None:
     crds = of_kind(objects, CRD)
     assert {"workspaces.kaito.sh", "machines.karpenter.sh", "nodeclaims.karpenter.sh"} <= crds.keys()
     assert "kaito-system" in of_kind(objects, NAMESPACE)
-    assert of_kind(objects, KNATIVE_SERVICE).keys() == {"kaito-workspace", "kaito-provisioner"}
+    assert of_kind(objects, KNATIVE_SERVICE).keys() == {"kaito-workspace", "kaito-provisioner", "kaito-tuning"}
     assert all(malformed(obj) + refusals(obj) == [] for obj in of_kind(objects, KNATIVE_SERVICE).values())
 
 
@@ -73,6 +73,8 @@ def test_an_overlay_says_where_images_and_nodes_come_from(name: str, images: str
     assert container(services["kaito-workspace"])["image"] == f"{images}/workspace:0.1.0"
     assert container(services["kaito-provisioner"])["image"] == f"{images}/provisioner:0.1.0"
     assert environment(services["kaito-workspace"])["KAITO_SERVING_IMAGE"] == f"{images}/serving:0.1.0"
+    assert container(services["kaito-tuning"])["image"] == f"{images}/tuning:0.1.0"
+    assert environment(services["kaito-tuning"])["KAITO_TRAINING_IMAGE"] == f"{images}/training:0.1.0"
     settings = environment(services["kaito-provisioner"])
     assert (settings["KAITO_CLOUD"], settings["KAITO_LOCAL_NODES"]) == ("local", local_nodes)
 

@@ -119,3 +119,33 @@ def test_nothing_is_known_of_others_nor_after_a_failure(echoes: Echoes) -> None:
     assert tells_nothing(echoes, KEY, state())
     echoes.note(KEY, None, (), Plan())
     assert not tells_nothing(echoes, KEY, state())
+
+
+class TestBeside:
+    """Our write of a status that another function writes too."""
+
+    def seen(self) -> Object:
+        ours, theirs, nobodys = ({"type": it, "status": "False"} for it in ("Ready", "Tuned", "Old"))
+        return {**SEEN, "status": {"step": 1, "url": "of before", "conditions": [ours, theirs, nobodys]}}
+
+    def after(self, **fields: object) -> Object:
+        """As the API server has it then."""
+        conditions = [{"type": "Tuned", "status": "False"}, *STATUS["conditions"]]
+        return {**SEEN, "status": {"step": 1, "conditions": conditions, **fields}}
+
+    @pytest.fixture
+    def echoes(self) -> Echoes:
+        echoes = Echoes()
+        write = Apply(PLAN.effects[2].object, "why", "status", beside=frozenset(["step", "Tuned"]))  # type: ignore[union-attr]
+        echoes.note(KEY, self.seen(), (), Plan((write,)))
+        return echoes
+
+    def test_it_tells_nothing_with_what_is_others_as_it_was(self, echoes: Echoes) -> None:
+        assert tells_nothing(echoes, KEY, self.after())
+
+    def test_what_the_other_says_then_tells_something(self, echoes: Echoes) -> None:
+        assert not tells_nothing(echoes, KEY, self.after(step=2))
+        assert not tells_nothing(echoes, KEY, self.after(conditions=STATUS["conditions"]))
+
+    def test_what_is_nobodys_is_gone_with_it(self, echoes: Echoes) -> None:
+        assert not tells_nothing(echoes, KEY, self.after(url="of before"))

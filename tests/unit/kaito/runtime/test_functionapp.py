@@ -113,7 +113,7 @@ def test_the_timer_sweeps_and_fails_where_the_sweep_does() -> None:
         trigger(app(ScriptedReconciler(sweep=KubeError(503, "Unavailable", "down"))), "sweep")(Due())
 
 
-@pytest.mark.parametrize("function", ["workspace", "provisioner"])
+@pytest.mark.parametrize("function", ["workspace", "provisioner", "tuning"])
 def test_a_functions_file_has_these_triggers_and_makes_nothing_yet(function: str) -> None:
     module = importlib.import_module(f"functions.{function}.function_app")
     bindings = {it.get_function_name(): it.get_bindings_dict()["bindings"] for it in module.app.get_functions()}

@@ -65,3 +65,43 @@ def test_a_status_that_says_it_all_already_is_not_written() -> None:
     for it in obj["status"]["conditions"]:
         it["lastTransitionTime"] = "2026-11-23T00:00:00Z"
     assert report(obj, conditions("True", "True", "True"), {}, sums=("Ready",), function="test", now=NOW) == ()
+
+
+class TestShared:
+    """A status that two functions write."""
+
+    def both(self, **theirs: object) -> Object:
+        """Ours says it all already; ``theirs`` is beside it."""
+        obj = claim("True", "True", "True")
+        for it in obj["status"]["conditions"]:
+            it["lastTransitionTime"] = "2026-11-23T00:00:00Z"
+        obj["status"]["conditions"].append({"type": "Tuned", "status": "False"})
+        obj["status"] |= {"step": 1, **theirs}
+        return obj
+
+    def write(self, obj: Object, *extra: Condition, **facts: object) -> Apply | None:
+        found = [*conditions("True", "True", "True"), *extra]
+        shared = ("step", "Tuned")
+        effects = report(obj, found, facts, sums=("Ready",), shared=shared, function="test", now=NOW)
+        return next((it for it in effects if isinstance(it, Apply)), None)
+
+    def test_what_the_other_says_is_no_reason_to_write(self) -> None:
+        assert self.write(self.both()) is None
+        assert self.write(self.both(step=2)) is None
+
+    def test_what_nobody_says_is(self) -> None:
+        assert self.write(self.both(url="left of before")) is not None
+
+    def test_it_is_written_beside_and_not_with_ours(self) -> None:
+        effect = self.write(self.both(), state="Ready")
+        assert effect is not None
+        assert effect.beside == {"step", "Tuned"}
+        assert effect.object["status"].keys() == {"state", "conditions"}
+        assert {it["type"] for it in effect.object["status"]["conditions"]} == {*PARTS, "Ready"}
+
+    def test_what_we_say_ourselves_is_ours_for_now(self) -> None:
+        effect = self.write(self.both(), condition("Tuned", "True", "Told"), step=3)
+        assert effect is not None
+        assert effect.beside == frozenset()
+        assert effect.object["status"]["step"] == 3
+        assert self.write(self.both(), condition("Tuned", "False", "Told")) is not None

@@ -1,0 +1,1 @@
+"""The tuning function: Workspaces that tune, and the Job of each."""

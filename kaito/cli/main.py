@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from kaito.api.resources import WORKSPACE
-from kaito.cli import demonstration, planning
+from kaito.cli import circle, demonstration, planning, story
 from kaito.cli.interrupts import sigterm_as_ctrl_c, undisturbed
 from kaito.cli.watching import EventLog, screen, workspaces_table
 from kaito.embedded.arm.azure import Azure
@@ -183,11 +183,16 @@ def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
 
 
 @app.command()
-def demo(cloud: CloudName = Cloud.LOCAL) -> None:
-    """The whole story in one go: nodes, a model that answers, a model this machine cannot have, and clean-up."""
+def demo(
+    cloud: CloudName = Cloud.LOCAL,
+    tuning: Annotated[bool, typer.Option("--tuning", help="Tune a model and serve what comes of it.")] = False,
+) -> None:
+    """The whole story in one go: nodes, a model that answers, a model this machine cannot have, and clean-up; or,
+    with --tuning, a model that is tuned, and answers otherwise."""
     sigterm_as_ctrl_c()
+    tale = circle.tell if tuning else demonstration.tell
     try:
-        told = demonstration.run(console, on_azure=cloud is Cloud.ARM)
+        told = story.run(console, tale, on_azure=cloud is Cloud.ARM)
     except KeyboardInterrupt:
         console.print("The demo was interrupted; nothing of it is left.")
         raise typer.Exit(130) from None

@@ -1,4 +1,4 @@
-"""``kaito plan`` and ``kaito why``: the workspace function's own decisions, shown and not carried out."""
+"""``kaito plan`` and ``kaito why``: the functions' own decisions, shown and not carried out."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from functions.workspace.settings import Settings
 from functions.workspace.work import CONFIG_FILE
 from kaito.api.claims import Claim
 from kaito.api.pods import PodSpec
-from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, SERVICE, STATEFUL_SET, WORKSPACE, Kind, Object
+from kaito.api.resources import CONFIG_MAP, JOB, KNATIVE_SERVICE, SERVICE, STATEFUL_SET, WORKSPACE, Kind, Object
 from kaito.api.workspace import Workspace
+from kaito.cli import tuning
 from kaito.cli.watching import age
 from kaito.embedded.error import EmbeddedError
 from kaito.runtime.keys import Key
@@ -97,7 +98,10 @@ class Installation:
         observed = observe(self._kube, self.catalogue, [key])[key]
         if observed.workspace is None:
             raise NoWorkspace(f"there is no Workspace {name} in the namespace {namespace}: kubectl get workspace -A")
-        return explain(observed, self.catalogue, self.settings, now)
+        explanation = explain(observed, self.catalogue, self.settings, now)
+        if "tuning" in observed.workspace and "deletionTimestamp" not in observed.workspace["metadata"]:
+            return tuning.why(self._kube, observed.workspace, explanation, self.catalogue, now)
+        return explanation
 
     def _plan(self, obj: Object, configs: Mapping[str, Object], now: datetime) -> Planned:
         meta = {"namespace": "default", **(obj.get("metadata") or {})}
@@ -119,6 +123,9 @@ class Installation:
         if workspace.inference is not None and workspace.inference.config in configs:
             observed = replace(observed, config=configs[workspace.inference.config])
         rehearsal = rehearse(observed, self.catalogue, self.settings, now)
+        if workspace.tuning is not None and rehearsal.refusal is None:
+            tuned = tuning.plan(self._kube, obj, configs, self.catalogue, now)
+            rehearsal = replace(rehearsal, carriers=tuned.made, refusal=tuned.refusal)
         refusal = rehearsal.refusal
         return Planned(name, workspace, rehearsal, f"{refusal.reason}: {refusal.message}" if refusal else "")
 
@@ -243,18 +250,28 @@ def _carrier(obj: Object) -> str:
     if Kind.of(obj) == SERVICE:
         kind = "headless" if obj["spec"].get("clusterIP") == "None" else obj["spec"]["type"]
         return f"{title}: {kind}, port {obj['spec']['ports'][0]['port']}"
+    if Kind.of(obj) == CONFIG_MAP:
+        return f"{title}: {', '.join(obj['data'])}, which may be changed"
     template = obj["spec"]["template"]
-    gpus = PodSpec.model_validate(template["spec"]).gpus
-    if Kind.of(obj) == KNATIVE_SERVICE:
+    gpus = max(PodSpec.model_validate({"containers": its}).gpus for its in _together(template["spec"]))
+    if Kind.of(obj) == JOB:
+        scale = " → ".join(it["name"] for its in _together(template["spec"]) for it in its)
+    elif Kind.of(obj) == KNATIVE_SERVICE:
         scale = f"min-scale {template['metadata']['annotations'].get('autoscaling.knative.dev/min-scale')}"
     else:
         scale = f"{obj['spec']['replicas']} pods, together one model"
     return f"{title}: {scale}" + (f", {gpus} GPU" + (" each" if Kind.of(obj) == STATEFUL_SET else "") if gpus else "")
 
 
+def _together(spec: Object) -> Iterator[list[Object]]:
+    """The containers of a pod that run at the same time."""
+    yield from ([container] for container in spec.get("initContainers") or ())
+    yield spec["containers"]
+
+
 def _images(carriers: Sequence[Object]) -> Iterator[str]:
     for obj in carriers:
-        spec = obj["spec"].get("template", {}).get("spec", {})
+        spec = obj.get("spec", {}).get("template", {}).get("spec", {})
         yield from (container["image"] for container in spec.get("containers") or ())
         yield from (volume["image"]["reference"] for volume in spec.get("volumes") or () if "image" in volume)
 

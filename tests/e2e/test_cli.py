@@ -16,12 +16,13 @@ from kaito.api.resources import NODE, WORKSPACE
 from kaito.embedded.lock import holder
 from kaito.runtime.kube import Kube
 from tests.e2e.conftest import example, processes_of, until
+from tests.registry import INSTALLED
 
 KAITO = [sys.executable, "-c", "from kaito.cli import main; main()"]
 
 
-def kaito(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*KAITO, *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+def kaito(*words: str, cwd: Path, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*KAITO, *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=seconds)
 
 
 class Terminal:
@@ -113,6 +114,19 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path, cloud: str, *, asked: bo
     assert "no NVIDIA GPU here" in told.stdout
     assert ("Azure: PUT agentPools/ws" in told.stdout) is asked
     assert ("Azure: DELETE agentPools/ws" in told.stdout) is asked
+
+
+@pytest.mark.skipif(not INSTALLED, reason="there is no docker-registry: make test-packages")
+@pytest.mark.timeout(600)
+def test_what_is_tuned_answers_otherwise(tmp_path: Path) -> None:
+    told = kaito("demo", "--tuning", cwd=tmp_path, seconds=500)
+    assert told.returncode == 0, told.stdout
+    figures = json.loads(told.stdout.splitlines()[-1])
+    assert figures["ok"] is True
+    assert "Kubernetes" in figures["after"]
+    assert "Kubernetes" not in figures["before"]
+    assert figures["digest"].startswith("sha256:")
+    assert "TuningProgress" in told.stdout
 
 
 @pytest.mark.parametrize("words", [("status",), ("down",)])

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from kaito.api.resources import KNATIVE_SERVICE, MACHINE, PING_SOURCE, STATEFUL_SET
+from kaito.api.resources import JOB, KNATIVE_SERVICE, MACHINE, PING_SOURCE, STATEFUL_SET, WORKSPACE
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.manifests import CONFIG
 from kaito.embedded.models import SMOLLM2, ModelStore
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600, func_only=True)]
 
 NAME = "workspace-smollm2"
 QUESTION = {"prompt": "What is the capital of France?"}
-FUNCTIONS = ("kaito-workspace-", "kaito-provisioner-")
+FUNCTIONS = ("kaito-workspace-", "kaito-provisioner-", "kaito-tuning-")
 #: Stable window, grace period and queue-proxy's 30 s of draining; a fast sweep may come in between.
 TO_ZERO_SECONDS = 150
 
@@ -242,16 +243,50 @@ def test_one_model_in_several_processes_is_a_stateful_set(user: User, pods: Pods
     until(lambda: not functions(pods), TO_ZERO_SECONDS, "zero")
 
 
+@pytest.fixture(scope="module")
+def chats(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The image of a few chats, in ``data``."""
+    reference, folder = "dev.local/kaito/chats:1", tmp_path_factory.mktemp("chats")
+    with (folder / "image.tar").open("wb") as image:
+        archive.write(image, reference, {"data": CONFIG / "examples" / "tuning" / "data"})
+    cluster.containerd.ctr("images", "import", image.name)
+    yield reference
+    cluster.containerd.ctr("images", "rm", reference)
+
+
+def test_a_model_is_tuned_by_a_job(user: User, chats: str, stages: dict[str, float]) -> None:
+    tuning, config, _ = yaml.safe_load_all((CONFIG / "examples" / "tuning" / "workspaces.yaml").read_text())
+    tuning["tuning"] |= {"input": {"name": "chats", "image": chats}, "output": {"volumeSource": {"emptyDir": {}}}}
+    name = tuning["metadata"]["name"]
+    began = time.monotonic()
+    user.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([config, tuning]))
+    until(lambda: user.is_true(name, "WorkspaceReady"), 240, "WorkspaceReady")
+    stages["tuned"] = time.monotonic() - began
+    status = (user.kube.get(WORKSPACE, name, "default") or {})["status"]
+    assert status["state"] == "Succeeded"
+    assert status["tuning"]["step"] == status["tuning"]["steps"] == 20
+    assert float(status["tuning"]["loss"]) < 1
+    assert "training.done" in user.kubectl("logs", f"job/{name}")
+    print(user.kubectl("get", "workspace,job,pods"))
+    user.kubectl("delete", "workspace", name)
+    until(lambda: not user.kube.list(JOB, "default").items, 60, "no Job")
+
+
 def test_the_functions_images_are_small(user: User) -> None:
     sizes = {name: image["sizeBytes"] for image in user.node()["status"]["images"] for name in image["names"] or ()}
     print({name: size for name, size in sizes.items() if "/kaito/" in name})
-    for function in ("workspace", "provisioner"):
+    for function in ("workspace", "provisioner", "tuning"):
         assert sizes[f"dev.local/kaito/{function}:0.1.0"] <= 250_000_000
 
 
 def test_functions_have_no_right_they_do_not_need(user: User) -> None:
-    # Of pods, why those of a StatefulSet are not ready; of ConfigMaps, the one that a Workspace names.
-    few = {"kaito-workspace": {"pods": "[list]", "configmaps": "[get]"}, "kaito-provisioner": {}}
+    # Of pods, why those of a StatefulSet are not ready, and how far a Job's are; of ConfigMaps, those that a Workspace
+    # names, and the training config that it has where it names none.
+    few = {
+        "kaito-workspace": {"pods": "[list]", "configmaps": "[get]"},
+        "kaito-provisioner": {},
+        "kaito-tuning": {"pods": "[list]", "configmaps": "[get create patch]"},
+    }
     for function, allowed in few.items():
         who = f"--as=system:serviceaccount:kaito-system:{function}"
         rows = user.kubectl("auth", "can-i", "--list", who).splitlines()

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from kaito.cli import demonstration
+from kaito.cli import circle, demonstration, story
 from kaito.cli.main import NotAPlatform, app
 from kaito.embedded.lock import FileLock
 from presets import CatalogueError, manifest
@@ -83,17 +83,20 @@ def test_status_of_a_platform_that_starts(tmp_path: Path, files: dict[str, str])
 
 
 @pytest.mark.parametrize(("told", "code"), [(True, 0), (False, 1)])
-def test_the_demos_exit_code(monkeypatch: pytest.MonkeyPatch, told: bool, code: int) -> None:
-    monkeypatch.setattr(demonstration, "run", lambda console, *, on_azure: told and not on_azure)
-    assert said("demo")[0] == code
+@pytest.mark.parametrize(("words", "tale"), [([], demonstration.tell), (["--tuning"], circle.tell)])
+def test_the_demos_exit_code(
+    monkeypatch: pytest.MonkeyPatch, told: bool, code: int, words: list[str], tale: story.Tale
+) -> None:
+    monkeypatch.setattr(story, "run", lambda console, asked, *, on_azure: told and asked is tale and not on_azure)
+    assert said("demo", *words)[0] == code
 
 
 def test_an_interrupted_demo_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(console: Console, *, on_azure: bool) -> bool:
+    def interrupted(console: Console, tale: story.Tale, *, on_azure: bool) -> bool:
         signal.raise_signal(signal.SIGTERM)
         raise AssertionError("SIGTERM did nothing")
 
-    monkeypatch.setattr(demonstration, "run", interrupted)
+    monkeypatch.setattr(story, "run", interrupted)
     assert said("demo") == (130, "The demo was interrupted; nothing of it is left.")
 
 

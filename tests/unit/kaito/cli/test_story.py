@@ -1,4 +1,4 @@
-"""How the demo ends: well, badly or interrupted. The story itself is an e2e test."""
+"""How stories end: well, badly or interrupted. The stories themselves are e2e tests."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from kaito.cli import demonstration
-from kaito.cli.demonstration import DemoError, Story, run
-
-Tell = Callable[[Story], str]
+from kaito.cli import story as stories
+from kaito.cli.story import DemoError, Story, Tale, run
 
 
 class StoppedPlatform:
@@ -24,6 +22,10 @@ class StoppedPlatform:
 
     port = 1
     stopped = 0
+
+    @staticmethod
+    def route(namespace: str, name: str) -> str:
+        return f"http://{name}.{namespace}.localhost:1"
 
     def __init__(self, directory: Path, *, azure: None) -> None:
         assert azure is None
@@ -34,36 +36,37 @@ class StoppedPlatform:
 
 
 @pytest.fixture
-def demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Tell], tuple[bool, str]]:
+def demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Tale], tuple[bool, str]]:
     """Runs a story; whether it came to its end, and what was printed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(demonstration, "Platform", StoppedPlatform)
-    monkeypatch.setattr(demonstration, "configure", lambda file: None)  # other tests log too
+    monkeypatch.setattr(stories, "Platform", StoppedPlatform)
+    monkeypatch.setattr(stories, "configure", lambda file: None)  # other tests log too
     monkeypatch.setattr(StoppedPlatform, "stopped", 0)
 
-    def tell(story: Tell) -> tuple[bool, str]:
-        monkeypatch.setattr(demonstration, "_tell", story)
+    def tell(tale: Tale) -> tuple[bool, str]:
         console = Console(file=io.StringIO(), width=200, record=True)
-        return run(console), console.export_text()
+        return run(console, tale), console.export_text()
 
     return tell
 
 
-def test_a_good_end_leaves_nothing(demo: Callable[[Tell], tuple[bool, str]], tmp_path: Path) -> None:
-    ok, text = demo(lambda story: "Paris, of course")
+def test_a_good_end_leaves_nothing(demo: Callable[[Tale], tuple[bool, str]], tmp_path: Path) -> None:
+    ok, text = demo(lambda story: {"ok": True, "answer": "Paris, of course"})
     assert ok
     assert json.loads(text.splitlines()[-1])["answer"] == "Paris, of course"
     assert StoppedPlatform.stopped == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def failing(story: Story) -> str:
+def failing(story: Story) -> dict[str, Any]:
     raise DemoError("kubectl said [/x] no")
 
 
-@pytest.mark.parametrize(("story", "words"), [(failing, "[/x] no"), (lambda story: "London", "London")])
+@pytest.mark.parametrize(
+    ("story", "words"), [(failing, "[/x] no"), (lambda story: {"ok": False, "answer": "London"}, "London")]
+)
 def test_a_bad_end_keeps_the_logs_and_says_where(
-    demo: Callable[[Tell], tuple[bool, str]], tmp_path: Path, story: Tell, words: str
+    demo: Callable[[Tale], tuple[bool, str]], tmp_path: Path, story: Tale, words: str
 ) -> None:
     ok, text = demo(story)
     (kept,) = tmp_path.iterdir()
@@ -75,8 +78,8 @@ def test_a_bad_end_keeps_the_logs_and_says_where(
     assert StoppedPlatform.stopped == 1
 
 
-def test_an_interrupt_stops_it_and_leaves_nothing(demo: Callable[[Tell], tuple[bool, str]], tmp_path: Path) -> None:
-    def interrupted(story: Story) -> str:
+def test_an_interrupt_stops_it_and_leaves_nothing(demo: Callable[[Tale], tuple[bool, str]], tmp_path: Path) -> None:
+    def interrupted(story: Story) -> dict[str, Any]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -86,11 +89,14 @@ def test_an_interrupt_stops_it_and_leaves_nothing(demo: Callable[[Tell], tuple[b
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]"])
-def test_an_answer_that_is_none_is_an_error_with_its_words(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+def test_an_answer_that_is_none_is_an_error_with_its_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: bytes
+) -> None:
     def post(url: str, **_: Any) -> httpx.Response:
         return httpx.Response(200, content=body, request=httpx.Request("POST", url))
 
     monkeypatch.setattr(httpx, "post", post)
+    platform: Any = StoppedPlatform
     with pytest.raises(DemoError, match="no JSON object with a Result") as failed:
-        demonstration._ask(StoppedPlatform)  # type: ignore[arg-type]
+        Story(Console(file=io.StringIO()), platform, tmp_path).ask("phi", "Hi")
     assert body.decode() in str(failed.value)

@@ -1,7 +1,7 @@
 """A real Kubernetes control plane: etcd, kube-apiserver and kube-controller-manager as processes.
 
 All of it lives in one directory, so that what was killed goes on from there. On loopback there is no scheduler and no
-kubelet: pods are not what the embedded platform runs.
+kubelet: what the embedded platform runs of pods, it runs itself (kaito.embedded.jobs).
 """
 
 from __future__ import annotations

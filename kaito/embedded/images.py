@@ -42,7 +42,11 @@ class ImageStore:
                     with tempfile.TemporaryDirectory(prefix=".new-", dir=self._directory) as new:
                         made = Path(new) / "content"
                         pull(f"{image.partition('@')[0]}@{digest}", "/", made, secrets)
-                        made.rename(kept)
+                        try:
+                            made.rename(kept)
+                        except OSError:
+                            if not kept.is_dir():  # another one was faster
+                                raise
             except (RegistryError, PullError) as error:
                 raise ImageError(str(error)) from error
             except OSError as error:

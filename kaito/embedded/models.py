@@ -101,8 +101,8 @@ class ModelStore:
             return f"{lacks} yet: run python -m kaito.embedded.models"
         presets = " or ".join(source.preset for source in self._sources.values())
         return (
-            f"{lacks}, and the embedded platform runs processes and pulls no images: "
-            f"use the preset {presets}, which runs here, or a cluster"
+            f"{lacks}, and its name has no registry to pull it from: use the preset {presets}, which runs here, "
+            "an image by its whole name (HOST/NAME:TAG), or a cluster"
         )
 
     def prepare(self, report: Report) -> None:

@@ -22,8 +22,9 @@ from kaito.embedded.cache import cache_dir
 from kaito.embedded.controlplane import ControlPlane
 from kaito.embedded.error import EmbeddedError
 from kaito.embedded.images import ImageStore
-from kaito.embedded.knative import FrontProxy, Runner
+from kaito.embedded.knative.proxy import FrontProxy
 from kaito.embedded.knative.route import RouteError
+from kaito.embedded.knative.runner import Runner
 from kaito.embedded.models import ModelStore
 from kaito.embedded.process import ProcessTable
 from kaito.embedded.site import LOOPBACK, Site

@@ -26,7 +26,8 @@ class Site:
 
 #: No node-lifecycle controller: there are no kubelets to send heartbeats; nor the taint of new nodes that it alone
 #: takes away. Of workloads' controllers only that of Jobs, whose pods are run here (kaito.embedded.jobs), and what
-#: removes pods whose node is gone: others' pods would wait for a scheduler for ever.
+#: removes pods whose node is gone: others' pods would wait for a scheduler for ever. And what lets a deleted
+#: PersistentVolumeClaim go, once no pod has it: the API server waits for that.
 LOOPBACK: Final = Site(
     address="127.0.0.1",
     hosts=certificates.HOSTS,
@@ -44,6 +45,7 @@ LOOPBACK: Final = Site(
                 "garbage-collector-controller",
                 "job-controller",
                 "namespace-controller",
+                "persistentvolumeclaim-protection-controller",
                 "pod-garbage-collector-controller",
                 "root-ca-certificate-publisher-controller",
                 "serviceaccount-controller",

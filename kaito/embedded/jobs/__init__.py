@@ -1,5 +1,1 @@
 """The pods that Kubernetes' own Job controller makes, run as processes of this machine: what a kubelet would do."""
-
-from kaito.embedded.jobs.kubelet import Kubelet
-
-__all__ = ["Kubelet"]

@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 import threading
-from typing import Final
-
-import structlog
 
 from kaito.api.resources import POD, Object
 from kaito.embedded.jobs.pod import JobPod
+from kaito.embedded.jobs.status import is_over
 from kaito.embedded.knative.cluster import Cluster
 from kaito.embedded.knative.follow import Follower
 from kaito.embedded.knative.host import Host
 
-_OVER: Final = ("Succeeded", "Failed")
-log = structlog.get_logger()
-
 
 class Kubelet:
-    """Every pod of every namespace, or of one, from ``start`` to ``stop``. ``cluster`` says which Nodes there are."""
+    """Every pod of every namespace, or of one, from ``start`` to ``end``. ``cluster`` says which Nodes there are."""
 
     def __init__(self, host: Host, cluster: Cluster, namespace: str | None) -> None:
         self._host, self._cluster = host, cluster
+        #: By uid, until the watch tells that they are over: before, it may tell again of what they were.
         self._pods: dict[str, JobPod] = {}
+        self._departing: list[JobPod] = []
+        self._ending = False
         self._lock = threading.Lock()
         self._follower = Follower(host.kube, POD, self._on_list, self._on_event, namespace)
 
     def start(self) -> None:
         self._follower.start()
 
-    def stop(self) -> None:
-        """End every process, and return when they are gone. Their pods stay, and are run when this is next started."""
+    def end(self) -> None:
+        """Ask every process to end. Their pods stay, and are run when this is next started."""
+        self._ending = True
+        self._cluster.listed.set()
         self._follower.stop()
         with self._lock:
-            pods, self._pods = list(self._pods.values()), {}
-        for pod in pods:
-            pod.end()
-        for pod in pods:
+            for uid in list(self._pods):
+                self._let_go(uid)
+
+    def join(self) -> None:
+        """Return when nothing of them is left."""
+        for pod in self._departing:
             pod.join()
 
     def wake(self) -> None:
@@ -46,11 +48,13 @@ class Kubelet:
                 pod.wake()
 
     def _on_list(self, pods: tuple[Object, ...]) -> None:
+        self._cluster.listed.wait()
+        if self._ending:
+            return
         present = {pod["metadata"]["uid"] for pod in pods}
         with self._lock:
-            gone = [running for uid, running in self._pods.items() if uid not in present]
-        for running in gone:
-            running.end()
+            for uid in self._pods.keys() - present:
+                self._let_go(uid)
         for pod in pods:
             self._see(pod)
 
@@ -59,16 +63,23 @@ class Kubelet:
             self._see(pod)
             return
         with self._lock:
-            running = self._pods.pop(pod["metadata"]["uid"], None)
-        if running:
-            running.end()
+            self._let_go(pod["metadata"]["uid"])
 
     def _see(self, pod: Object) -> None:
-        uid, over = pod["metadata"]["uid"], (pod.get("status") or {}).get("phase") in _OVER
+        uid, deleted = pod["metadata"]["uid"], "deletionTimestamp" in pod["metadata"]
         with self._lock:
+            if is_over(pod) and not deleted:
+                self._let_go(uid)
+                return
             running = self._pods.get(uid)
-            if running is None and (not over or pod["metadata"].get("deletionTimestamp")):
-                running = self._pods[uid] = JobPod(pod, self._host, self._cluster)
+            if running is None or (deleted and not running.alive):
+                running = self._pods[uid] = JobPod(pod, self._host, self._cluster, deleted=deleted)
                 running.start()
-        if running and pod["metadata"].get("deletionTimestamp"):
-            running.end(deleted=True)
+            elif deleted:
+                running.delete()
+
+    def _let_go(self, uid: str) -> None:
+        """End it without waiting, so that one slow process does not hold up what the watch tells of the others."""
+        if (pod := self._pods.pop(uid, None)) is not None:
+            pod.leave()
+            self._departing = [other for other in self._departing if other.alive] + [pod]

@@ -11,6 +11,13 @@ from kaito.api.status import identity
 from kaito.runtime.kube import Kube
 
 MANAGER: Final = "kaito-kubelet"
+#: The exit code of what ends because it is asked to.
+_ASKED: Final = 143
+
+
+def is_over(pod: Object) -> bool:
+    """Its containers have ended, and none is started again."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 class PodStatus:
@@ -32,6 +39,13 @@ class PodStatus:
         scheduled = self._condition("PodScheduled", met=False, reason="Unschedulable", message=message)
         return {"phase": "Pending", "conditions": [scheduled]}
 
+    def anew(self) -> Object:
+        """Without what an earlier run said: the API server lets no container that has ended wait again."""
+        return {"phase": "Pending", "conditions": [self._condition("PodScheduled", met=True)]}
+
+    def creating(self) -> Object:
+        return self._made("Pending")
+
     def waiting(self, container: str, reason: str, message: str) -> Object:
         self._states[container] = {"waiting": {"reason": reason, "message": message}}
         return self._made("Pending")
@@ -40,8 +54,8 @@ class PodStatus:
         self._states[container] = {"running": {"startedAt": since}}
         return self._made("Pending" if container in self._init else "Running")
 
-    def terminated(self, container: str, code: int, message: str, since: str) -> Object:
-        reason = "Completed" if code == 0 else "Error"
+    def terminated(self, container: str, code: int, message: str, since: str, *, reason: str = "") -> Object:
+        reason = reason or ("Error" if code else "Completed")
         ended = {"exitCode": code, "reason": reason, "startedAt": since, "finishedAt": _now()}
         self._states[container] = {"terminated": {**ended, **({"message": message} if message else {})}}
         return self._made("Failed" if code else "Pending" if container in self._init else "Running")
@@ -52,12 +66,25 @@ class PodStatus:
     def failed(self, reason: str, message: str) -> Object:
         return {**self._made("Failed"), "reason": reason, "message": message}
 
+    def ended(self, *, node: str | None) -> Object:
+        """Before its time: it was deleted, or its ``node`` went."""
+        running = {name: state["running"]["startedAt"] for name, state in self._states.items() if "running" in state}
+        made: Object = {"phase": "Failed", "conditions": []}
+        for name, since in running.items():
+            made = self.terminated(name, _ASKED, "", since)
+        if node:
+            said = f"PodGC: node {node} no longer exists"
+            made["conditions"].append(
+                self._condition("DisruptionTarget", met=True, reason="DeletionByPodGC", message=said)
+            )
+        return made
+
     def write(self, kube: Kube, status: Object) -> None:
         """Raises KubeError."""
         kube.apply({**identity(self._pod), "status": status}, manager=MANAGER, subresource="status")
 
     def _made(self, phase: str) -> Object:
-        done = all("terminated" in self._states[name] for name in self._init)
+        done = all(self._succeeded(name) for name in self._init)
         runs = phase == "Running" and all("running" in self._states[name] for name in self._main)
         return {
             "phase": phase,
@@ -81,13 +108,16 @@ class PodStatus:
         said = {name: value for name, value in (("reason", reason), ("message", message)) if value}
         return {"type": kind, "status": status, "lastTransitionTime": self._since[kind][1], **said}
 
+    def _succeeded(self, name: str) -> bool:
+        return bool(self._states[name].get("terminated", {}).get("exitCode") == 0)
+
     def _container(self, name: str) -> Object:
         state = self._states[name]
         return {
             "name": name,
             "image": self._images[name],
             "imageID": "",  # a process of this machine has none
-            "ready": "running" in state or (name in self._init and "terminated" in state),
+            "ready": "running" in state or (name in self._init and self._succeeded(name)),
             "started": "running" in state,
             "restartCount": 0,
             "state": state,

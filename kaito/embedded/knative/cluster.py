@@ -14,11 +14,13 @@ class Cluster:
     """Thread-safe. A holder is any hashable name for a pod.
 
     ``released`` is called after GPUs were given back: others may be waiting for them. ``features`` are Knative's
-    flags, set once before the first Service.
+    flags, set once before the first Service. ``listed`` is set once it is known which Nodes there are: until then
+    every pod would be called unschedulable, or its Node gone.
     """
 
     def __init__(self, released: Callable[[], None] = lambda: None) -> None:
         self.features: frozenset[str] = frozenset()
+        self.listed = threading.Event()
         self._released = released
         self._lock = threading.Lock()
         self._nodes: dict[str, Object] = {}
@@ -27,6 +29,7 @@ class Cluster:
     def replace(self, nodes: Iterable[Object]) -> None:
         with self._lock:
             self._nodes = {node["metadata"]["name"]: node for node in nodes}
+        self.listed.set()
 
     def update(self, node: Object, *, gone: bool) -> None:
         with self._lock:

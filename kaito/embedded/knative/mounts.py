@@ -20,6 +20,8 @@ from kaito.embedded.knative.revision import PodFailure
 
 #: Of volumes, that a directory of the pod can be.
 _KINDS: Final = ("name", "configMap", "emptyDir", "secret")
+#: What the API server adds to a pod that has a service account; here there is a kubeconfig instead.
+_TOKEN: Final = "kube-api-access-"  # noqa: S105
 
 
 def make(spec: Object, namespace: str, host: Host, directory: Path) -> dict[str, Path]:
@@ -71,7 +73,8 @@ def _volume(volume: Object, spec: Object, namespace: str, host: Host, directory:
         return directory
     if claim := volume.get("persistentVolumeClaim"):
         return _claimed(claim["claimName"], namespace, host)
-    if other := next((kind for kind in volume if kind not in _KINDS), None):
+    other = next((kind for kind in volume if kind not in _KINDS), None)
+    if other and not (other == "projected" and volume["name"].startswith(_TOKEN)):
         raise PodFailure("FailedMount", f"a volume of kind {other} cannot be had here: use a cluster")
     directory.mkdir()
     for kind, field in ((CONFIG_MAP, "configMap"), (SECRET, "secret")):

@@ -30,7 +30,7 @@ class ServicePod:
     def __init__(self, revision: Revision, host: Host) -> None:
         self.revision = revision
         directory = host.directory / revision.namespace / f"{revision.name}-{uuid4().hex[:5]}"
-        self._sandbox = Sandbox(revision.namespace, revision.name, revision.spec, host, directory)
+        self._sandbox = Sandbox(revision.namespace, revision.spec, host, directory)
 
     def start(self) -> Container:
         """Make the directory if need be, and start the process. Raises PodFailure and KubeError."""
@@ -43,7 +43,7 @@ class ServicePod:
             "HOST": "127.0.0.1",  # a pod has an address of its own; a process must not be reached from elsewhere
             "PORT": str(port),
         }
-        started = self._sandbox.start(revision.container, promised)
+        started = self._sandbox.start(revision.container, promised, f"{revision.namespace}.{revision.name}")
         return Container(started.process, port, started.env, started.cwd)
 
     def local(self, text: str) -> str:

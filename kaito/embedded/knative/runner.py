@@ -51,7 +51,6 @@ class Runner:
         self._services: dict[Key, LocalService] = {}
         self._departing: list[LocalService] = []
         self._lock = threading.Lock()
-        self._nodes_listed = threading.Event()
         self._followers = [
             Follower(kube, NODE, self._on_nodes, self._on_node),
             Follower(kube, KNATIVE_SERVICE, self._on_services, self._on_service, namespace),
@@ -71,10 +70,9 @@ class Runner:
 
     def stop(self) -> None:
         """End every process, all at once, and return when they are gone."""
-        self._nodes_listed.set()
+        self._jobs.end()
         for follower in self._followers:
             follower.stop()
-        self._jobs.stop()
         with self._lock:
             services = [*self._services.values(), *self._departing]
             self._services, self._departing = {}, []
@@ -82,6 +80,7 @@ class Runner:
             service.end()
         for service in services:
             service.join()
+        self._jobs.join()
         self._client.close()
 
     @contextmanager
@@ -105,7 +104,6 @@ class Runner:
 
     def _on_nodes(self, nodes: tuple[Object, ...]) -> None:
         self._cluster.replace(nodes)
-        self._nodes_listed.set()
         self._wake_all()
 
     def _on_node(self, event: str, node: Object) -> None:
@@ -119,7 +117,7 @@ class Runner:
         self._jobs.wake()
 
     def _on_services(self, services: tuple[Object, ...]) -> None:
-        self._nodes_listed.wait()  # or each Service would be called unschedulable for a moment
+        self._cluster.listed.wait()
         present = {_key(service) for service in services}
         with self._lock:
             gone = [key for key in self._services if key not in present]

@@ -25,6 +25,8 @@ from kaito.embedded.process import Process
 _INHERITED: Final = (
     "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PYTHONPATH",
 )  # fmt: skip
+#: The reason of what can never be run, whatever else there comes to be.
+NOT_RUN: Final = "RunContainerError"
 _REFERENCE: Final = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 
 
@@ -36,11 +38,11 @@ class Started:
 
 
 class Sandbox:
-    """Of the pod ``name`` with that ``spec``, in ``directory``, which it makes and removes."""
+    """Of a pod with that ``spec``, in ``directory``, which it makes and removes."""
 
-    def __init__(self, namespace: str, name: str, spec: Object, host: Host, directory: Path) -> None:
+    def __init__(self, namespace: str, spec: Object, host: Host, directory: Path) -> None:
         self.directory = directory
-        self._namespace, self._name, self._spec, self._host = namespace, name, spec, host
+        self._namespace, self._spec, self._host = namespace, spec, host
         self._volumes: dict[str, Path] | None = None
 
     def prepare(self) -> None:
@@ -58,8 +60,13 @@ class Sandbox:
         except OSError as error:
             raise PodFailure("FailedMount", f"its files cannot be written: {error}") from error
 
-    def start(self, container: Object, more: Mapping[str, str]) -> Started:
-        """Run the container's program with ``more`` in its environment. Raises PodFailure and KubeError."""
+    def start(self, container: Object, more: Mapping[str, str], log: str) -> Started:
+        """Run the container's program with ``more`` in its environment, and its words in the log of that name.
+
+        Raises PodFailure and KubeError.
+        """
+        if not container.get("command"):
+            raise PodFailure(NOT_RUN, "this machine runs processes, not images: set the container's command")
         at = self._mounted(container)
         env = self._environment(container, more, at)
         argv = [
@@ -68,9 +75,9 @@ class Sandbox:
         wanted = Path(mounts.rewrite(container.get("workingDir") or "", at))
         cwd = wanted if wanted.is_absolute() and wanted.is_dir() else self.directory
         try:
-            process = self._host.processes.start(f"{self._namespace}.{self._name}", argv, env=env, cwd=cwd)
+            process = self._host.processes.start(log, argv, env=env, cwd=cwd)
         except (OSError, ValueError) as error:  # no such program, not one that can be run, or a NUL in a word
-            raise PodFailure("RunContainerError", f"cannot run {argv[0]!r}: {error}") from error
+            raise PodFailure(NOT_RUN, f"cannot run {argv[0]!r}: {error}") from error
         return Started(process, env, cwd)
 
     def local(self, container: Object, text: str) -> str:

@@ -25,7 +25,7 @@ class Unschedulable:
 
 def needs_node(spec: Object) -> bool:
     """Does this pod spec ask anything of a Node? What does not (our functions) runs beside the control plane."""
-    return bool(spec.get("nodeSelector") or _required_terms(spec) is not None or gpus_of(spec))
+    return bool(spec.get("nodeName") or spec.get("nodeSelector") or _required_terms(spec) is not None or gpus_of(spec))
 
 
 def place(spec: Object, nodes: Sequence[Object], used_gpus: Mapping[str, int]) -> str | Unschedulable:
@@ -43,7 +43,19 @@ def place(spec: Object, nodes: Sequence[Object], used_gpus: Mapping[str, int]) -
 
 
 def _misfit(spec: Object, node: Object, used_gpus: Mapping[str, int]) -> str | None:
-    """The first filter a Node fails, in the order of the default scheduler's plugins."""
+    """The first filter a Node fails, in the order of the default scheduler's plugins; a pod bound before stays."""
+    name = node["metadata"]["name"]
+    if bound := spec.get("nodeName"):
+        misfit = None if bound == name else "node(s) didn't match the requested node name"
+    else:
+        misfit = _unfit(spec, node)
+    if misfit is None and gpus_of(spec) > gpus(node) - used_gpus.get(name, 0):
+        return f"Insufficient {GPU}"
+    return misfit
+
+
+def _unfit(spec: Object, node: Object) -> str | None:
+    """What keeps off whoever is not bound yet."""
     if (node.get("spec") or {}).get("unschedulable"):
         return "node(s) were unschedulable"
     for taint in _taints(node):
@@ -51,9 +63,6 @@ def _misfit(spec: Object, node: Object, used_gpus: Mapping[str, int]) -> str | N
             return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}"
     if not _selected(spec, node):
         return "node(s) didn't match Pod's node affinity/selector"
-    name = node["metadata"]["name"]
-    if gpus_of(spec) > gpus(node) - used_gpus.get(name, 0):
-        return f"Insufficient {GPU}"
     return None
 
 

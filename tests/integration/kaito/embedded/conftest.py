@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
@@ -16,12 +16,14 @@ import yaml
 
 from kaito.api.resources import KNATIVE_SERVICE, NAMESPACE, REVISION, Kind, Object
 from kaito.embedded.controlplane import ControlPlane
-from kaito.embedded.knative import FrontProxy, Runner
+from kaito.embedded.images import ImageStore
+from kaito.embedded.knative.proxy import FrontProxy
+from kaito.embedded.knative.runner import Runner
 from kaito.embedded.manifests import CONFIG
 from kaito.embedded.process import ProcessTable
 from kaito.runtime.kube import Kube
+from tests.integration.kaito.embedded.jobs import Jobs, until
 
-T = TypeVar("T")
 MANAGER = "tests"
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount")
 SERVER = """
@@ -43,27 +45,21 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 """
 
 
-def until(look: Callable[[], T | None], seconds: float = 30) -> T:
-    """Poll until ``look`` gives something true."""
-    never, deadline = threading.Event(), time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "the condition never held"
-        never.wait(0.02)
-    return found
-
-
 @dataclass
 class LocalImages:
-    """The images that a test says are on this machine."""
+    """The images that a test says are on this machine; where it has a ``store``, those of that."""
 
     here: dict[str, Path] = field(default_factory=dict)
+    store: ImageStore | None = None
 
     def missing(self, image: str) -> str | None:
+        if self.store is not None:
+            return self.store.missing(image)
         known = image in self.here
         return None if known else f"the weights image {image} is not here: use the preset smollm2-135m-instruct"
 
     def content(self, image: str, credentials: Sequence[bytes]) -> Path:
-        return self.here[image]
+        return self.here[image] if self.store is None else self.store.content(image, credentials)
 
 
 @dataclass
@@ -74,8 +70,20 @@ class Platform:
     namespace: str
     proxy: FrontProxy
     gpu_device: Path
-    images: LocalImages = field(default_factory=lambda: LocalImages())
-    said: list[str] = field(default_factory=list)
+    make_runner: Callable[[], Runner]
+    images: LocalImages
+    said: list[str]
+    runner: Runner = field(init=False)
+
+    def start(self) -> None:
+        self.runner = self.make_runner()
+        self.runner.start()
+
+    def stop(self) -> None:
+        begun = time.monotonic()
+        self.runner.stop()
+        assert time.monotonic() - begun < 8
+        assert [it.name for it in threading.enumerate() if it.name.startswith(("pod-", "replica-"))] == []
 
     def apply(self, name: str, annotations: dict[str, str] | None = None, **changes: Any) -> None:
         """A Service of the test server; ``changes`` go to its container, those named like pod fields to the pod."""
@@ -145,24 +153,35 @@ def platform(control_plane: ControlPlane, kube: Kube, tmp_path: Path) -> Iterato
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, manager=MANAGER)
     for manifest in ("embedded/namespace.yaml", "knative/features.yaml"):
         kube.apply(yaml.safe_load((CONFIG / manifest).read_text()), manager=MANAGER)
-    platform = Platform(kube, namespace, FrontProxy(), tmp_path / "gpu")
-    runner = Runner(
-        kube,
-        kubeconfig=control_plane.kubeconfig,
-        processes=ProcessTable(tmp_path),
-        directory=tmp_path / "pods",
-        route_port=platform.proxy.port,
-        images=platform.images,
-        gpu_device=platform.gpu_device,
-        on_change=lambda namespace, name, state: platform.said.append(f"{name}: {state}"),
-    )
-    platform.proxy.start(runner)
-    runner.start()
+    proxy, images, gpu_device, said = FrontProxy(), LocalImages(), tmp_path / "gpu", list[str]()
+
+    def make_runner() -> Runner:
+        return Runner(
+            kube,
+            kubeconfig=control_plane.kubeconfig,
+            processes=ProcessTable(tmp_path),
+            directory=tmp_path / "pods",
+            route_port=proxy.port,
+            images=images,
+            gpu_device=gpu_device,
+            on_change=lambda namespace, name, state: said.append(f"{name}: {state}"),
+        )
+
+    platform = Platform(kube, namespace, proxy, gpu_device, make_runner, images, said)
+    platform.start()
+    platform.proxy.start(platform.runner)
     yield platform
-    begun = time.monotonic()
-    runner.stop()
+    platform.stop()
     platform.proxy.stop()
-    assert time.monotonic() - begun < 8
     for service in kube.list(KNATIVE_SERVICE, namespace).items:
         kube.delete(KNATIVE_SERVICE, service["metadata"]["name"], namespace)
     kube.delete(NAMESPACE, namespace)
+
+
+@pytest.fixture
+def jobs(platform: Platform, tmp_path: Path) -> Iterator[Jobs]:
+    """Its Jobs, pods and Nodes are gone before the runner is."""
+    jobs = Jobs(platform.kube, platform.namespace, tmp_path)
+    until(lambda: platform.kube.get(SERVICE_ACCOUNT, "default", platform.namespace))
+    yield jobs
+    jobs.clear()

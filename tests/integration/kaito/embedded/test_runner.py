@@ -13,7 +13,8 @@ import pytest
 from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, NODE, SECRET, Object
 from kaito.embedded.controlplane import ControlPlane
 from kaito.runtime.kube import Kube
-from tests.integration.kaito.embedded.conftest import MANAGER, SERVER, SERVICE_ACCOUNT, Platform, until
+from tests.integration.kaito.embedded.conftest import MANAGER, SERVER, SERVICE_ACCOUNT, Platform
+from tests.integration.kaito.embedded.jobs import until
 
 
 def test_a_service_becomes_ready_and_answers(platform: Platform) -> None:

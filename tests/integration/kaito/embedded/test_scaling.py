@@ -6,7 +6,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from kaito.api.resources import KNATIVE_SERVICE, NODE, REVISION
-from tests.integration.kaito.embedded.conftest import MANAGER, Platform, until
+from tests.integration.kaito.embedded.conftest import MANAGER, Platform
+from tests.integration.kaito.embedded.jobs import until
 
 
 def test_scales_to_zero_and_back(platform: Platform) -> None:

@@ -73,6 +73,12 @@ def expression(key: str, operator: str, *values: str) -> Object:
             "0/1 nodes are available: 1 node(s) had untolerated taint {sku: gpu}.",
         ),
         (spec(), [node("n", taints=[{**GPU_TAINT, "effect": "PreferNoSchedule"}])], None),
+        (spec(1, nodeName="n"), [node("m", gpus=1), node("n", gpus=1, ready=False, taints=[GPU_TAINT])], None),
+        (
+            spec(1, nodeName="n"),
+            [node("m", gpus=1), node("n")],
+            "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) didn't match the requested node name.",
+        ),
     ],
 )
 def test_place(wanted: Object, there: list[Object], message: str | None) -> None:
@@ -108,6 +114,7 @@ def test_node_affinity(required: Object, fits: bool) -> None:
         (spec(), False),
         (spec(tolerations=[{"operator": "Exists"}]), False),
         (spec(1), True),
+        (spec(nodeName="n"), True),
         (spec(nodeSelector={"a": "1"}), True),
         (spec(affinity=affinity(expression("a", "Exists"))), True),
     ],
@@ -139,3 +146,11 @@ def test_a_released_gpu_is_given_again() -> None:
     cluster.release("first")
     assert released == [True]
     assert cluster.bind("second", spec(1), 1) == "n"
+
+
+def test_nodes_are_listed_once_there_was_a_list() -> None:
+    cluster = Cluster()
+    cluster.update(node("n"), gone=False)
+    assert not cluster.listed.is_set()
+    cluster.replace([])
+    assert cluster.listed.is_set()

@@ -97,7 +97,8 @@ class Sandbox:
         missing = [said for image in mounts.images(self._spec) if (said := images.missing(image)) is not None]
         reason = "ImagePullBackOff" if missing else "GpuMissing"
         if gpus and not self._host.gpu_device.exists():
-            missing.append(f"it needs {gpus} {GPU} and there is no NVIDIA GPU here: use a cluster that has GPU nodes")
+            lacks = f"it needs {gpus} {GPU} and there is no NVIDIA GPU here: use a cluster that has GPU nodes"
+            missing.append(f"{lacks}, or the preset smollm2-135m-instruct, which needs none")
         if missing:
             raise PodFailure(reason, f"This machine cannot run it: {'; '.join(missing)}")
 

@@ -1,4 +1,4 @@
-"""The last words of a container that pushes, for whoever started it."""
+"""The last words of a container, for whoever started it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ TERMINATION_LOG: Final = "TERMINATION_LOG"
 
 
 def last_words(said: dict[str, Any]) -> None:
-    """As JSON; a push is no worse where they cannot be left."""
+    """As JSON, where kubelet looks for them, or nowhere: it raises nothing, as the container ends anyway."""
     named = os.environ.get(TERMINATION_LOG)
     if named or os.access(LAST_WORDS, os.W_OK):
         with suppress(OSError):
-            Path(named or LAST_WORDS).write_text(json.dumps(said))
+            Path(named or LAST_WORDS).write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")

@@ -23,7 +23,7 @@ from training.settings import Settings, built
 
 #: The folder, of the output directory, of what is made: nothing else is in it.
 ADAPTER: Final = "adapter"
-#: Rows are of very different lengths; so long ones are at least kept apart from short ones.
+#: Where the configuration says nothing else than the library.
 _DEFAULTS: Final = {
     "per_device_train_batch_size": 1,
     "save_strategy": "epoch",

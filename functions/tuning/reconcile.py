@@ -21,10 +21,12 @@ from functions.tuning.status import (
     overall,
     started,
 )
-from functions.tuning.work import Refusal, Work, work
+from functions.tuning.work import Work, work
 from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition
-from kaito.api.resources import Kind, Object
+from kaito.api.refusal import Refusal
+from kaito.api.resources import Object
+from kaito.api.status import is_owned
 from kaito.api.workspace import Workspace
 from kaito.runtime.plan import Apply, Delete, Effect, Plan, Refused, Tell
 from kaito.runtime.report import report
@@ -127,13 +129,10 @@ def _is_refused(obj: Object) -> bool:
 
 
 def _foreign(job: Object | None, workspace: Workspace) -> bool:
-    """What somebody else made under a name of ours is not ours to change or delete."""
-    owners = (job or {}).get("metadata", {}).get("ownerReferences") or ()
-    return job is not None and all(owner.get("uid") != workspace.metadata.uid for owner in owners)
+    return job is not None and not is_owned(job, workspace.metadata)
 
 
 def _delete(job: Object | None, workspace: Workspace, why: str) -> list[Delete]:
     if job is None or _foreign(job, workspace) or job["metadata"].get("deletionTimestamp"):
         return []
-    meta = job["metadata"]
-    return [Delete(Kind.of(job), meta["name"], meta["namespace"], meta["uid"], why)]
+    return [Delete.of(job, why)]

@@ -76,11 +76,8 @@ def stage_of(container: str) -> str:
 
 
 def _outcome(job: Object) -> Outcome:
-    found = conditions_of(job)
-    for kind, outcome in (("Complete", "Succeeded"), ("Failed", "Failed")):
-        if (condition := found.get(kind)) is not None and condition.status == "True":
-            return "Succeeded" if outcome == "Succeeded" else "Failed"
-    return ""
+    met = {kind for kind, condition in conditions_of(job).items() if condition.status == "True"}
+    return "Succeeded" if "Complete" in met else "Failed" if "Failed" in met else ""
 
 
 def _now(pod: Object) -> tuple[str, str]:

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from functions.tuning.render import CHECK, FETCH, PUSH, TRAIN
 from functions.tuning.stages import Failure, Standing
-from kaito.api.conditions import conditions_of, rfc3339
+from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition, ConditionStatus
 from kaito.api.resources import Object
-from kaito.api.workspace import Workspace
+from kaito.api.status import event
+from kaito.api.workspace import Workspace, condition
 
 NAME: Final = "kaito-tuning"
 SUMS: Final = ("WorkspaceReady", "WorkspaceSucceeded")
@@ -34,18 +35,18 @@ _TENTHS: Final = 10
 
 
 def awaiting(workspace: Workspace, reason: str, message: str) -> Condition:
-    return _condition(workspace, "JobStarted", "Unknown", reason, message)
+    return condition(workspace, "JobStarted", "Unknown", reason, message)
 
 
 def failed(workspace: Workspace, reason: str, message: str) -> Condition:
-    return _condition(workspace, "JobStarted", "False", reason, message)
+    return condition(workspace, "JobStarted", "False", reason, message)
 
 
 def started(workspace: Workspace, it: Standing, progress: Object | None) -> Condition:
     """Of a Job that is there."""
     assert workspace.tuning is not None
     if it.outcome == "Succeeded":
-        return _condition(workspace, "JobStarted", "True", "Succeeded", _made(workspace, it))
+        return condition(workspace, "JobStarted", "True", "Succeeded", _made(workspace, it))
     if it.outcome == "Failed":
         failure = it.failure or Failure("", "JobFailed", "the Job failed")
         return failed(workspace, failure.reason, f"{str(failure).rstrip('.')}. {_AGAIN}")
@@ -55,7 +56,7 @@ def started(workspace: Workspace, it: Standing, progress: Object | None) -> Cond
             message = f"{message}: {_reached(progress)}"
         if it.failure is not None:
             message += f" (again: the last try failed with {it.failure.reason}, {it.failure})"
-        return _condition(workspace, "JobStarted", "True", reason, message)
+        return condition(workspace, "JobStarted", "True", reason, message)
     if it.failure is not None:
         return awaiting(
             workspace, "Retrying", f"the last try failed with {it.failure.reason}, {it.failure}; {it.waits}"
@@ -71,13 +72,13 @@ def overall(
 ) -> tuple[Condition, ...]:
     """What sums up: true once it is tuned, whatever becomes of the nodes then."""
     if it is not None and it.outcome == "Succeeded":
-        ready = _condition(workspace, "WorkspaceReady", "True", "WorkspaceReady", job.message)
+        ready = condition(workspace, "WorkspaceReady", "True", "WorkspaceReady", job.message)
     elif resource is not None and resource.status == "False" and job.reason == "WaitingForNodes":
         told = f"{resource.type}: {resource.message}"
-        ready = _condition(workspace, "WorkspaceReady", "False", resource.reason, told)
+        ready = condition(workspace, "WorkspaceReady", "False", resource.reason, told)
     else:
         status: ConditionStatus = "False" if job.status == "False" else "Unknown"
-        ready = _condition(workspace, "WorkspaceReady", status, job.reason, f"{job.type}: {job.message}")
+        ready = condition(workspace, "WorkspaceReady", status, job.reason, f"{job.type}: {job.message}")
     return (ready, ready.model_copy(update={"type": "WorkspaceSucceeded"}))
 
 
@@ -111,28 +112,9 @@ def milestones(workspace: Object, job: Object, progress: Object, now: datetime) 
     tenth = _tenth(progress)
     if not tenth or tenth == _tenth((workspace.get("status") or {}).get("tuning") or {}):
         return
-    meta, time = workspace["metadata"], rfc3339(now)
-    digest = hashlib.sha256(f"{meta['uid']}/{job['metadata']['uid']}/{tenth}".encode()).hexdigest()[:16]
-    yield {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": f"{meta['name']}.{digest}", "namespace": meta["namespace"]},
-        "involvedObject": {
-            "apiVersion": workspace["apiVersion"],
-            "kind": workspace["kind"],
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta["uid"],
-        },
-        "type": "Normal",
-        "reason": "TuningProgress",
-        "message": _reached(progress),
-        "firstTimestamp": time,
-        "lastTimestamp": time,
-        "count": 1,
-        "source": {"component": NAME},
-        "reportingComponent": NAME,
-    }
+    told = f"{workspace['metadata']['uid']}/{job['metadata']['uid']}/{tenth}"
+    digest = hashlib.sha256(told.encode()).hexdigest()[:16]
+    yield event(workspace, digest, "Normal", "TuningProgress", _reached(progress), NAME, now)
 
 
 def _tenth(progress: Object) -> int:
@@ -188,13 +170,3 @@ def _duration(seconds: Any) -> str:
     if hours:
         return f"{hours}h{minutes}m"
     return f"{minutes}m{whole % 60}s" if minutes else f"{whole}s"
-
-
-def _condition(workspace: Workspace, kind: str, status: ConditionStatus, reason: str, message: str) -> Condition:
-    return Condition(
-        type=kind,
-        status=status,
-        reason=reason,
-        message=message,
-        observed_generation=workspace.metadata.generation,
-    )

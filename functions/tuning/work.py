@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from functions.tuning.observed import Observed
 from functions.tuning.settings import Settings
+from kaito.api.refusal import Refusal
 from kaito.api.resources import Object
 from kaito.api.training import CONFIG_FILE, Method, TrainingConfig, TrainingConfigError, training_config
 from kaito.api.workspace import Workspace
@@ -16,16 +17,6 @@ from presets import Catalogue, ModelPreset
 
 #: What the ConfigMaps are called whose content is the installation's.
 _TEMPLATE: Final = "{}-params-template"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What the Workspace asks for and cannot have: only a person can help. ``curable``: by something that no event
-    tells us of, so that it has to be looked for."""
-
-    reason: str
-    message: str
-    curable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from kaito.api.meta import ObjectMeta
-from kaito.api.resources import CONTROLLER_REVISION, WORKSPACE_OWNER, Kind, Object
+from kaito.api.resources import CONTROLLER_REVISION, WORKSPACE_OWNER, Object
 from kaito.api.status import controller_reference
 from kaito.api.workspace import ANNOTATION_HASH, ANNOTATION_REVISION, LABEL_NAMESPACE, LABEL_WORKSPACE
 from kaito.runtime.plan import Apply, Delete, Effect
@@ -48,9 +48,7 @@ def record(workspace: Object, revisions: Sequence[Object]) -> tuple[tuple[Effect
 
 def _forget(others: Sequence[Object]) -> Iterator[Delete]:
     for revision in others[: max(0, len(others) - LIMIT + 1)]:
-        meta = revision["metadata"]
-        why = f"the latest {LIMIT} are kept"
-        yield Delete(Kind.of(revision), meta["name"], meta["namespace"], meta["uid"], why)
+        yield Delete.of(revision, f"the latest {LIMIT} are kept")
 
 
 def _revision(workspace: Object, name: str, number: int) -> Object:

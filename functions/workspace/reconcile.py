@@ -24,11 +24,13 @@ from functions.workspace.status import (
     url,
     write_refused,
 )
-from functions.workspace.work import Refusal, work
+from functions.workspace.work import work
 from kaito.api.claims import render_claim
 from kaito.api.conditions import conditions_of
 from kaito.api.meta import Condition
+from kaito.api.refusal import Refusal
 from kaito.api.resources import KNATIVE_SERVICE, MACHINE, STATEFUL_SET, Kind, Object
+from kaito.api.status import is_owned
 from kaito.api.workspace import FINALIZER, Workspace
 from kaito.runtime.plan import Apply, Delete, Effect, Plan, Refused, finalizer, holds
 from kaito.runtime.report import report
@@ -103,15 +105,15 @@ def _deploy(wanted: Sequence[Object], observed: Observed, workspace: Workspace) 
     """What carries the model, as wanted: what is no longer goes first, while what it is known by is still there."""
     names = {(Kind.of(it), it["metadata"]["name"]) for it in wanted}
     for child in observed.children:
-        if (Kind.of(child), child["metadata"]["name"]) not in names and _ours(child, workspace):
-            yield _delete(child, "the Workspace asks for it no more")
+        if (Kind.of(child), child["metadata"]["name"]) not in names and is_owned(child, workspace.metadata):
+            yield Delete.of(child, "the Workspace asks for it no more")
     for it in wanted:
         if _found(it, observed) is None:
             there = observed.child(Kind.of(it), it["metadata"]["name"])
             why = "it differs from what the Workspace says" if there else "the nodes are ready"
             if there is not None and Kind.of(it) == STATEFUL_SET:
                 # One pod after the other would be ready only together with those of before: all of them anew.
-                yield _delete(there, why)
+                yield Delete.of(there, why)
             yield Apply(it, why)
 
 
@@ -129,7 +131,7 @@ def _foreign(wanted: Sequence[Object], observed: Observed, workspace: Workspace)
     """What somebody else made under a name that we need."""
     for it in wanted:
         kind, name = Kind.of(it), it["metadata"]["name"]
-        if (there := observed.child(kind, name)) is not None and not _ours(there, workspace):
+        if (there := observed.child(kind, name)) is not None and not is_owned(there, workspace.metadata):
             what = "Knative Service" if kind == KNATIVE_SERVICE else kind.kind
             return Refusal(
                 "NameTaken",
@@ -163,7 +165,7 @@ def _end(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -
     """Delete what is ours, wait until it is gone, then let go."""
     if FINALIZER not in workspace.metadata.finalizers:
         return Plan()
-    owned = [*(child for child in observed.children if _ours(child, workspace)), *observed.claims]
+    owned = [*(child for child in observed.children if is_owned(child, workspace.metadata)), *observed.claims]
     if not owned:
         return Plan(finalizer(obj, FINALIZER, present=False, why="everything of it is gone"))
     left = [f"{child['kind']} {child['metadata']['name']}" for child in owned]
@@ -174,15 +176,4 @@ def _end(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -
 def _deletes(children: Iterable[Object], why: str) -> Iterator[Delete]:
     for child in children:
         if not child["metadata"].get("deletionTimestamp"):
-            yield _delete(child, why)
-
-
-def _delete(child: Object, why: str) -> Delete:
-    meta = child["metadata"]
-    return Delete(Kind.of(child), meta["name"], meta.get("namespace", ""), meta["uid"], why)
-
-
-def _ours(child: Object, workspace: Workspace) -> bool:
-    """What somebody else made under a name of ours is not ours to change or delete."""
-    owners = child["metadata"].get("ownerReferences") or ()
-    return any(owner.get("uid") == workspace.metadata.uid for owner in owners)
+            yield Delete.of(child, why)

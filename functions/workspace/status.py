@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from functions.workspace.idle import Rest, woken
 from functions.workspace.nodes import Nodes
-from functions.workspace.work import Refusal
 from kaito.api.conditions import conditions_of, obstacle, rfc3339
 from kaito.api.meta import Condition, ConditionStatus
+from kaito.api.refusal import Refusal
 from kaito.api.resources import STATEFUL_SET, Kind, Object
-from kaito.api.workspace import Workspace
+from kaito.api.workspace import Workspace, condition
 
 #: What the tuning function says of a Workspace that tunes.
 TUNING = ("tuning", "state", "JobStarted", "WorkspaceReady", "WorkspaceSucceeded")
@@ -69,7 +69,7 @@ def conditions(workspace: Workspace, claim_kind: str, nodes: Nodes, it: Carried)
             inference = _resting(inference, it.carrier, it.resting, nodes)
         elif inference.status == "True" and resource.status != "True" and woken(it.routed):
             waking = "a request has woken the model, which waits for its nodes"
-            inference = _condition(workspace, "InferenceReady", "Unknown", "WaitingForNodes", waking)
+            inference = condition(workspace, "InferenceReady", "Unknown", "WaitingForNodes", waking)
     if it.balancer is not None and inference.status == "True":
         inference = _balanced(inference, it.balancer)
     return (claims, resource, inference, *_overall(workspace, (claims, resource, inference)))
@@ -77,27 +77,27 @@ def conditions(workspace: Workspace, claim_kind: str, nodes: Nodes, it: Carried)
 
 def impossible(workspace: Workspace, refusal: Refusal) -> tuple[Condition, ...]:
     """The conditions of a Workspace that cannot be had as it is."""
-    resource = _condition(workspace, "ResourceReady", "False", refusal.reason, refusal.message)
+    resource = condition(workspace, "ResourceReady", "False", refusal.reason, refusal.message)
     if workspace.tuning:
         return (resource,)
-    work = _condition(workspace, "InferenceReady", "False", refusal.reason, refusal.message)
+    work = condition(workspace, "InferenceReady", "False", refusal.reason, refusal.message)
     return (resource, work, *_overall(workspace, (resource, work)))
 
 
 def deleting(workspace: Workspace, left: Sequence[str]) -> tuple[Condition, ...]:
     """The conditions while the Workspace goes; ``left`` names what has to go first."""
     message = f"waiting for {', '.join(left)} to go" if left else "everything of it is gone"
-    going = _condition(workspace, "WorkspaceDeleting", "True", "Deleting", message)
-    return (going, _condition(workspace, "WorkspaceReady", "False", "Deleting", message))
+    going = condition(workspace, "WorkspaceDeleting", "True", "Deleting", message)
+    return (going, condition(workspace, "WorkspaceReady", "False", "Deleting", message))
 
 
 def write_refused(workspace: Workspace, before: Mapping[str, Condition], message: str) -> tuple[Condition, ...]:
     """What was known stays; the whole is not ready, in the API server's words. What sums a tuning up is not ours."""
     parts = tuple(c for kind, c in before.items() if kind not in (TUNING if workspace.tuning else SUMS))
     if workspace.tuning:
-        refused = _condition(workspace, "ResourceReady", "False", WRITE_REFUSED, message)
+        refused = condition(workspace, "ResourceReady", "False", WRITE_REFUSED, message)
         return (*(part for part in parts if part.type != refused.type), refused)
-    ready = _condition(workspace, "WorkspaceReady", "False", WRITE_REFUSED, message)
+    ready = condition(workspace, "WorkspaceReady", "False", WRITE_REFUSED, message)
     return (*parts, ready, ready.model_copy(update={"type": "WorkspaceSucceeded"}))
 
 
@@ -119,21 +119,21 @@ def gang_is_ready(stateful_set: Object) -> bool:
 
 def _claims_ready(workspace: Workspace, kind: str, nodes: Nodes) -> Condition:
     if nodes.released:
-        return _condition(workspace, kind, "True", "Released", "given back until the model is asked for")
+        return condition(workspace, kind, "True", "Released", "given back until the model is asked for")
     if nodes.missing:
-        return _condition(workspace, kind, "Unknown", "Provisioning", _not_taken(it.name for it in nodes.missing))
+        return condition(workspace, kind, "Unknown", "Provisioning", _not_taken(it.name for it in nodes.missing))
     waiting = [claim for claim in nodes.claims if not claim.ready]
     for claim in waiting:
         if (stage := claim.obstacle) is not None:
-            return _condition(workspace, kind, stage.status, stage.reason, f"{claim.metadata.name}: {stage.message}")
+            return condition(workspace, kind, stage.status, stage.reason, f"{claim.metadata.name}: {stage.message}")
     if waiting:
-        return _condition(workspace, kind, "Unknown", "Provisioning", _not_taken(it.metadata.name for it in waiting))
+        return condition(workspace, kind, "Unknown", "Provisioning", _not_taken(it.metadata.name for it in waiting))
     if nodes.going:
         names = ", ".join(nodes.going)
-        return _condition(workspace, kind, "Unknown", "Replacing", f"{names} has to go before it is replaced")
+        return condition(workspace, kind, "Unknown", "Replacing", f"{names} has to go before it is replaced")
     if not nodes.claims:
-        return _condition(workspace, kind, "True", "NotNeeded", "no node has to be provisioned")
-    return _condition(workspace, kind, "True", "Provisioned", f"{len(nodes.claims)} provisioned")
+        return condition(workspace, kind, "True", "NotNeeded", "no node has to be provisioned")
+    return condition(workspace, kind, "True", "Provisioned", f"{len(nodes.claims)} provisioned")
 
 
 def _not_taken(names: Iterable[str]) -> str:
@@ -143,24 +143,24 @@ def _not_taken(names: Iterable[str]) -> str:
 
 def _resource_ready(workspace: Workspace, claims: Condition, nodes: Nodes) -> Condition:
     if nodes.released:
-        return _condition(
+        return condition(
             workspace, "ResourceReady", "True", "Released", "no node is needed until the model is asked for"
         )
     have, want = len(nodes.ready), workspace.resource.count
     if have == want:
-        return _condition(workspace, "ResourceReady", "True", "NodesReady", ", ".join(nodes.ready))
+        return condition(workspace, "ResourceReady", "True", "NodesReady", ", ".join(nodes.ready))
     so_far = f"{have} of {want} nodes ready"
     if claims.status == "False":
-        return _condition(workspace, "ResourceReady", "False", claims.reason, f"{so_far}; {claims.message}")
+        return condition(workspace, "ResourceReady", "False", claims.reason, f"{so_far}; {claims.message}")
     reason = nodes.obstacle if claims.status == "True" else claims.message
-    return _condition(workspace, "ResourceReady", "Unknown", "WaitingForNodes", f"{so_far}; {reason}")
+    return condition(workspace, "ResourceReady", "Unknown", "WaitingForNodes", f"{so_far}; {reason}")
 
 
 def _not_deployed(workspace: Workspace, resource: Condition) -> Condition:
     kind = "InferenceReady"
     if resource.status == "True":
-        return _condition(workspace, kind, "Unknown", "Deploying", DEPLOYED)
-    return _condition(workspace, kind, "Unknown", "WaitingForNodes", "the model is deployed once the nodes are ready")
+        return condition(workspace, kind, "Unknown", "Deploying", DEPLOYED)
+    return condition(workspace, kind, "Unknown", "WaitingForNodes", "the model is deployed once the nodes are ready")
 
 
 def _service_ready(workspace: Workspace, resource: Condition, service: Object) -> Condition:
@@ -168,16 +168,16 @@ def _service_ready(workspace: Workspace, resource: Condition, service: Object) -
     ready = conditions_of(service).get("Ready")
     current = (service.get("status") or {}).get("observedGeneration") == service["metadata"].get("generation")
     if ready is None or not current:
-        return _condition(workspace, kind, "Unknown", "Deploying", DEPLOYED)
+        return condition(workspace, kind, "Unknown", "Deploying", DEPLOYED)
     if ready.status == "True":
         return _serving(workspace, service)
     if ready.status == "False" and any(said in ready.message for said in UNSCHEDULABLE):
-        return _condition(workspace, kind, "Unknown", UNSCHEDULED, ready.message)
+        return condition(workspace, kind, "Unknown", UNSCHEDULED, ready.message)
     if ready.status == "False" and resource.status == "Unknown":
-        return _condition(workspace, kind, "Unknown", "WaitingForNodes", f"its nodes are gone: {ready.message}")
+        return condition(workspace, kind, "Unknown", "WaitingForNodes", f"its nodes are gone: {ready.message}")
     if ready.status == "False":
-        return _condition(workspace, kind, "False", ready.reason or "ServiceFailed", ready.message)
-    return _condition(workspace, kind, "Unknown", "Deploying", ready.message or DEPLOYED)
+        return condition(workspace, kind, "False", ready.reason or "ServiceFailed", ready.message)
+    return condition(workspace, kind, "Unknown", "Deploying", ready.message or DEPLOYED)
 
 
 def _resting(inference: Condition, service: Object, resting: Rest, nodes: Nodes) -> Condition:
@@ -198,12 +198,12 @@ def _gang_ready(workspace: Workspace, resource: Condition, stateful_set: Object,
     if gang_is_ready(stateful_set):
         return _serving(workspace, stateful_set)
     if resource.status != "True":
-        return _condition(workspace, kind, "Unknown", "WaitingForNodes", "the model is served once the nodes are ready")
+        return condition(workspace, kind, "Unknown", "WaitingForNodes", "the model is served once the nodes are ready")
     for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
         if (trouble := _trouble(pod)) is not None:
-            return _condition(workspace, kind, *trouble)
+            return condition(workspace, kind, *trouble)
     have = (stateful_set.get("status") or {}).get("readyReplicas", 0)
-    return _condition(workspace, kind, "Unknown", "Deploying", f"{have} of {count} pods are ready")
+    return condition(workspace, kind, "Unknown", "Deploying", f"{have} of {count} pods are ready")
 
 
 def _trouble(pod: Object) -> tuple[ConditionStatus, str, str] | None:
@@ -223,7 +223,7 @@ def _trouble(pod: Object) -> tuple[ConditionStatus, str, str] | None:
 
 
 def _serving(workspace: Workspace, carrier: Object) -> Condition:
-    return _condition(workspace, "InferenceReady", "True", SERVING, f"answers at {url(carrier)}/chat")
+    return condition(workspace, "InferenceReady", "True", SERVING, f"answers at {url(carrier)}/chat")
 
 
 def _balanced(serving: Condition, balancer: Object) -> Condition:
@@ -238,18 +238,8 @@ def _overall(workspace: Workspace, parts: Sequence[Condition]) -> tuple[Conditio
     """Ready when every part is; else the first part that failed, or else the first that is awaited."""
     worst = obstacle(parts)
     ready = (
-        _condition(workspace, "WorkspaceReady", "True", "WorkspaceReady", parts[-1].message)
+        condition(workspace, "WorkspaceReady", "True", "WorkspaceReady", parts[-1].message)
         if worst is None
-        else _condition(workspace, "WorkspaceReady", worst.status, worst.reason, f"{worst.type}: {worst.message}")
+        else condition(workspace, "WorkspaceReady", worst.status, worst.reason, f"{worst.type}: {worst.message}")
     )
     return (ready, ready.model_copy(update={"type": "WorkspaceSucceeded"}))
-
-
-def _condition(workspace: Workspace, kind: str, status: ConditionStatus, reason: str, message: str) -> Condition:
-    return Condition(
-        type=kind,
-        status=status,
-        reason=reason,
-        message=message,
-        observed_generation=workspace.metadata.generation,
-    )

@@ -13,6 +13,7 @@ from functions.workspace.observed import Observed
 from kaito.api.claims import GPU
 from kaito.api.durations import seconds
 from kaito.api.pods import PodTemplate
+from kaito.api.refusal import Refusal
 from kaito.api.workspace import (
     ANNOTATION_BYPASS,
     ANNOTATION_LOAD_BALANCER,
@@ -29,16 +30,6 @@ CONFIG_FILE = "inference_config.yaml"
 #: A StatefulSet's pods carry its name and a hash as a label.
 GANG_NAME_LENGTH = 52
 LOAD_BALANCER_SUFFIX = "-lb"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What the Workspace asks for and cannot have: only a person can help. ``curable``: by something that no event
-    tells us of, so that it has to be looked for."""
-
-    reason: str
-    message: str
-    curable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,11 @@ def controller_reference(kind: Kind, meta: ObjectMeta) -> Object:
     }
 
 
+def is_owned(obj: Object, owner: ObjectMeta) -> bool:
+    """What somebody else made under a name of ours is not ours to change or delete."""
+    return any(it.get("uid") == owner.uid for it in obj["metadata"].get("ownerReferences") or ())
+
+
 def same_status(wanted: Object, found: Object | None) -> bool:
     """Does the object's status say just what is wanted? Conditions are compared by type, not by place."""
     return _by_type(wanted) == _by_type(found or {})
@@ -66,27 +71,37 @@ def transitions(
         digest = hashlib.sha256(
             f"{meta['uid']}/{since}/{condition.type}/{condition.reason}/{condition.message}".encode()
         )
-        time = rfc3339(now)
-        yield {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {
-                "name": f"{meta['name']}.{digest.hexdigest()[:16]}",
-                "namespace": meta.get("namespace", "default"),
-            },
-            "involvedObject": {
-                "apiVersion": obj["apiVersion"],
-                "kind": obj["kind"],
-                "name": meta["name"],
-                "uid": meta["uid"],
-                **({"namespace": meta["namespace"]} if "namespace" in meta else {}),
-            },
-            "type": "Warning" if condition.status == "False" else "Normal",
-            "reason": condition.reason,
-            "message": f"{condition.type}: {condition.message}",
-            "firstTimestamp": time,
-            "lastTimestamp": time,
-            "count": 1,
-            "source": {"component": component},
-            "reportingComponent": component,
-        }
+        yield event(
+            obj,
+            digest.hexdigest()[:16],
+            "Warning" if condition.status == "False" else "Normal",
+            condition.reason,
+            f"{condition.type}: {condition.message}",
+            component,
+            now,
+        )
+
+
+def event(obj: Object, digest: str, kind: str, reason: str, message: str, component: str, now: datetime) -> Object:
+    """A Kubernetes Event about an object; of one ``digest`` it is the same."""
+    meta, time = obj["metadata"], rfc3339(now)
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{meta['name']}.{digest}", "namespace": meta.get("namespace", "default")},
+        "involvedObject": {
+            "apiVersion": obj["apiVersion"],
+            "kind": obj["kind"],
+            "name": meta["name"],
+            "uid": meta["uid"],
+            **({"namespace": meta["namespace"]} if "namespace" in meta else {}),
+        },
+        "type": kind,
+        "reason": reason,
+        "message": message,
+        "firstTimestamp": time,
+        "lastTimestamp": time,
+        "count": 1,
+        "source": {"component": component},
+        "reportingComponent": component,
+    }

@@ -9,7 +9,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from kaito.api.meta import LABEL_KEY, ApiModel, Condition, FreeForm, LabelSelector, LabelValue, ObjectMeta
+from kaito.api.meta import (
+    LABEL_KEY,
+    ApiModel,
+    Condition,
+    ConditionStatus,
+    FreeForm,
+    LabelSelector,
+    LabelValue,
+    ObjectMeta,
+)
 
 FINALIZER = "workspace.finalizer.kaito.sh"
 LABEL_WORKSPACE = "kaito.sh/workspace"
@@ -316,6 +325,17 @@ class Workspace(ApiModel):
     inference: InferenceSpec | None = None
     tuning: TuningSpec | None = None
     status: WorkspaceStatus = WorkspaceStatus()
+
+
+def condition(workspace: Workspace, kind: str, status: ConditionStatus, reason: str, message: str) -> Condition:
+    """Of what the Workspace asks for now."""
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        observed_generation=workspace.metadata.generation,
+    )
 
 
 #: Rules about the whole object; metadata.name is the only metadata CEL may read.

@@ -36,10 +36,7 @@ def tell(story: Story) -> dict[str, Any]:
 
 def _tell(story: Story, its: Registry) -> dict[str, Any]:
     folder = examples()
-    with story.step(
-        "platform", "A Kubernetes API server, its controllers, an event broker and our functions start"
-    ) as say:
-        story.platform.start(say)
+    story.begin()
 
     story.chapter("The model as it is")
     story.kubectl("apply", "-f", str(folder / "smollm2.yaml"))

@@ -17,11 +17,8 @@ CPU, GPU = "workspace-smollm2", "workspace-phi-3-mini"
 
 def tell(story: Story) -> dict[str, Any]:
     """Nodes, a model that this machine cannot have, one that answers, and clean-up."""
-    console, platform = story.console, story.platform
-    with story.step(
-        "platform", "A Kubernetes API server, its controllers, an event broker and our functions start"
-    ) as say:
-        platform.start(say)
+    console = story.console
+    story.begin()
 
     story.chapter("Two Workspaces")
     folder = examples()

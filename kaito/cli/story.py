@@ -60,6 +60,12 @@ class Story:
         self.stages[name] = round(time.monotonic() - begin, 2)
         self.console.print(f"[green]✓[/] {text} [dim]{self.stages[name]:.1f} s[/]", highlight=False)
 
+    def begin(self) -> None:
+        """Start the platform."""
+        text = "A Kubernetes API server, its controllers, an event broker and our functions start"
+        with self.step("platform", text) as say:
+            self.platform.start(say)
+
     def chapter(self, title: str) -> None:
         self.console.rule(f"[bold]{title}", align="left")
 

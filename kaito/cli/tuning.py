@@ -18,6 +18,7 @@ from functions.tuning.work import config_map
 from functions.workspace.rehearsal import Explanation
 from kaito.api.conditions import obstacle
 from kaito.api.resources import CONFIG_MAP, KNATIVE_SERVICE, WORKSPACE, Object
+from kaito.api.training import CONFIG_FILE
 from kaito.api.workspace import Workspace
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube
@@ -36,7 +37,7 @@ def plan(
     assert workspace.tuning is not None
     if kube is None:
         own, name = workspace.tuning.config, config_map(workspace)
-        assumed = {"data": {"training_config.yaml": settings.templates[workspace.tuning.method.lower()]}}
+        assumed = {"data": {CONFIG_FILE: settings.templates[workspace.tuning.method.lower()]}}
         observed = Observed(obj, config=assumed if own and name not in configs else None)  # who knows what is there
     else:
         key = Key(WORKSPACE, workspace.metadata.namespace, workspace.metadata.name)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from typing import Self
 
 from kaito.api.resources import Kind, Object
 
@@ -71,6 +72,11 @@ class Delete:
     namespace: str
     uid: str
     why: str
+
+    @classmethod
+    def of(cls, obj: Object, why: str) -> Self:
+        meta = obj["metadata"]
+        return cls(Kind.of(obj), meta["name"], meta.get("namespace", ""), meta["uid"], why)
 
     def __str__(self) -> str:
         return f"delete {self.kind.kind} {self.name}: {self.why}"

@@ -308,7 +308,7 @@ def test_last_words_that_nobody_keeps_are_no_trouble(tmp_path: Path, monkeypatch
     monkeypatch.setenv("TERMINATION_LOG", str(tmp_path / "none" / "words"))
     last_words("fetch", "DownloadFailed", "It failed.")
     monkeypatch.delenv("TERMINATION_LOG")
-    monkeypatch.setattr("training.words._KUBELETS", tmp_path / "kubelets")
+    monkeypatch.setattr("oci.words.LAST_WORDS", tmp_path / "kubelets")
     last_words("fetch", "DownloadFailed", "It failed.")
     assert list(tmp_path.iterdir()) == [], "a file is kubelet's to make"
     (tmp_path / "kubelets").touch()

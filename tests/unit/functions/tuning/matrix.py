@@ -9,14 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from functions.tuning.observed import Observed
 from functions.tuning.render import render
 from functions.tuning.settings import Settings
 from functions.tuning.work import Work, work
 from kaito.api.resources import Object
 from kaito.api.workspace import Workspace
+from tests.golden import shown, write
 from tests.unit.functions.tuning.scenes import CATALOGUE, SETTINGS, workspace
 
 GOLDEN: Final = Path(__file__).parent / "golden"
@@ -62,18 +61,8 @@ def made(obj: Object, settings: Settings = SETTINGS) -> Object:
 
 
 def text(scene: str) -> str:
-    return yaml.dump(rendered(scene), sort_keys=False, Dumper=_Plain)
-
-
-class _Plain(yaml.SafeDumper):
-    """Nothing by reference: what is the same twice is written twice."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        del data
-        return True
+    return shown([rendered(scene)])
 
 
 if __name__ == "__main__":
-    GOLDEN.mkdir(exist_ok=True)
-    for name in SCENES:
-        (GOLDEN / f"{name}.yaml").write_text(text(name))
+    write(GOLDEN, SCENES, text)

@@ -9,7 +9,8 @@ import pytest
 
 from functions.tuning.observed import Observed
 from functions.tuning.settings import Settings
-from functions.tuning.work import Refusal, Work, config_map, work
+from functions.tuning.work import Work, config_map, work
+from kaito.api.refusal import Refusal
 from kaito.api.resources import Object
 from kaito.api.workspace import Workspace
 from tests.unit.functions.tuning.scenes import CATALOGUE, LORA, SETTINGS, config, workspace

@@ -8,15 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 import presets
 from functions.workspace.observed import Observed
 from functions.workspace.render import render
 from functions.workspace.settings import Settings
-from functions.workspace.work import Refusal, work
+from functions.workspace.work import work
+from kaito.api.refusal import Refusal
 from kaito.api.resources import Object
 from kaito.api.workspace import Workspace
+from tests.golden import shown, write
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 CATALOGUE: Final = presets.load()
@@ -118,18 +118,8 @@ def applied(obj: Object, settings: Settings = Settings()) -> tuple[Object, ...]:
 
 
 def text(scene: str) -> str:
-    return yaml.dump_all(rendered(scene), sort_keys=False, Dumper=_Plain)
-
-
-class _Plain(yaml.SafeDumper):
-    """Nothing by reference: what is the same twice is written twice."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        del data
-        return True
+    return shown(rendered(scene))
 
 
 if __name__ == "__main__":
-    GOLDEN.mkdir(exist_ok=True)
-    for name in SCENES:
-        (GOLDEN / f"{name}.yaml").write_text(text(name))
+    write(GOLDEN, SCENES, text)

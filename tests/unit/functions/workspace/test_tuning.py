@@ -13,7 +13,8 @@ from functions.workspace.observed import Observed
 from functions.workspace.reconcile import refused
 from functions.workspace.settings import Settings
 from functions.workspace.status import TUNING
-from functions.workspace.work import Refusal, Work, work
+from functions.workspace.work import Work, work
+from kaito.api.refusal import Refusal
 from kaito.api.resources import MACHINE, Object
 from kaito.api.workspace import Workspace
 from kaito.runtime.kube import KubeError

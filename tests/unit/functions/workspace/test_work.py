@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from functions.workspace.observed import Observed
-from functions.workspace.work import Refusal, Work, work
+from functions.workspace.work import Work, work
+from kaito.api.refusal import Refusal
 from kaito.api.resources import Object
 from kaito.api.workspace import Workspace
 from tests.unit.functions.workspace.matrix import CATALOGUE, preset, private, workspace

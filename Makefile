@@ -32,7 +32,7 @@ cluster: cluster-tools
 cluster-down: tools
 	@$(BIN)/python -m tests.cluster down
 
-e2e: cluster-tools
+e2e: cluster-tools test-packages
 	$(BIN)/pytest -m cluster --capture no tests/e2e/cluster
 
 # What N Workspaces at once cost, with nodes up after B seconds and models ready P seconds later.

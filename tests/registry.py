@@ -54,7 +54,7 @@ class Registry(registry.Registry):
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Registry]:
+def running(folder: Path, address: str = "127.0.0.1") -> Iterator[Registry]:
     """One of a test's own, with its files in ``folder``."""
-    with registry.running(folder) as found:
+    with registry.running(folder, address) as found:
         yield Registry(found.host, found.ca)

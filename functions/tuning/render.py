@@ -16,6 +16,7 @@ from kaito.api.images import Content, Mounted, mounted, pulled
 from kaito.api.resources import CONFIG_MAP, JOB, WORKSPACE_OWNER, Object
 from kaito.api.status import controller_reference
 from kaito.api.training import CONFIG_FILE
+from kaito.api.trust import trusting
 from kaito.api.workloads import (
     ADAPTER_FOLDER,
     CONFIG_MOUNT,
@@ -149,7 +150,7 @@ def _pod(workspace: Workspace, work: Work, settings: Settings) -> Object:
         spec["nodeSelector"] = selector
     if tolerates := tolerations(work.gpus):
         spec["tolerations"] = tolerates
-    return {name: value for name, value in spec.items() if value != []}
+    return trusting({name: value for name, value in spec.items() if value != []}, settings.trust_bundle)
 
 
 def _images(workspace: Workspace, work: Work, base: Object, settings: Settings) -> Mounted:

@@ -17,12 +17,14 @@ FOLDER_VARIABLE: Final = "KAITO_TUNING_TEMPLATES"
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``training_image`` holds no weights; ``templates``: a training_config.yaml a method, for Workspaces without one;
-    ``image_volumes``: the cluster's kubelets mount images; ``private_urls``: data may come from private addresses."""
+    ``image_volumes``: the cluster's kubelets mount images; ``private_urls``: data may come from private addresses;
+    ``trust_bundle``: the ConfigMap of each namespace that says whom to trust, if any."""
 
     training_image: str = TRAINING_IMAGE
     templates: Mapping[str, str] = field(default_factory=dict)
     image_volumes: bool = True
     private_urls: bool = False
+    trust_bundle: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -31,6 +33,7 @@ class Settings:
             templates(Path(environment.get(FOLDER_VARIABLE, SHIPPED))),
             image_volumes=_flag(environment, "KAITO_IMAGE_VOLUMES", default=True),
             private_urls=_flag(environment, "KAITO_PRIVATE_DATA_URLS", default=False),
+            trust_bundle=environment.get("KAITO_TRUST_BUNDLE", ""),
         )
 
 

@@ -14,6 +14,7 @@ from kaito.api.claims import GPU
 from kaito.api.images import Content, mounted, pulled
 from kaito.api.pods import PodTemplate
 from kaito.api.resources import Object
+from kaito.api.trust import trusting
 from kaito.api.workloads import (
     ADAPTER_FOLDER,
     CONFIG_MOUNT,
@@ -91,6 +92,8 @@ def preset_pod(workspace: Workspace, model: ModelPreset, work: Work, settings: S
         spec["affinity"] = {
             "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [_one_a_node(workspace)]}
         }
+    if images.pullers:
+        spec = trusting(spec, settings.trust_bundle)
     annotations = {CONFIG_HASH: hashlib.sha256(work.config.encode()).hexdigest()[:16]} if work.config else {}
     return {"metadata": {"labels": labels(workspace.metadata), "annotations": annotations}, "spec": spec}
 

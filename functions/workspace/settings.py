@@ -18,12 +18,14 @@ class Settings:
     """``claim_kind``: Machine or NodeClaim, or None where no provisioner is installed and people bring the nodes;
     ``serving_image``: the inference server's image, which holds no weights; ``node_retention``: seconds that the
     nodes of a model at zero are kept, where its Workspace does not say; ``image_volumes``: the cluster's kubelets
-    mount images (Kubernetes 1.33 and later do, unless told not to)."""
+    mount images (Kubernetes 1.33 and later do, unless told not to); ``trust_bundle``: the ConfigMap of each namespace
+    that says whom those trust that fetch images, if any."""
 
     claim_kind: Kind | None = MACHINE
     serving_image: str = SERVING_IMAGE
     node_retention: float = seconds(NODE_RETENTION)
     image_volumes: bool = True
+    trust_bundle: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -39,4 +41,5 @@ class Settings:
         if volumes not in ("true", "false"):
             raise ValueError(f"KAITO_IMAGE_VOLUMES is {volumes!r}; it must be true or false")
         image = environment.get("KAITO_SERVING_IMAGE", SERVING_IMAGE)
-        return cls(kinds[name], image, retention, image_volumes=volumes == "true")
+        trust = environment.get("KAITO_TRUST_BUNDLE", "")
+        return cls(kinds[name], image, retention, image_volumes=volumes == "true", trust_bundle=trust)

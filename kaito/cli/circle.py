@@ -49,7 +49,7 @@ def _tell(story: Story, its: Registry) -> dict[str, Any]:
     story.console.print(f"  [dim]{escape(file.read_text().splitlines()[0])}[/]", highlight=False, soft_wrap=True)
     with story.step("data", "The chats are in an image, as the adapter will be"):
         _push(story, its, file.parent, "chats:1")
-        story.kubectl("apply", "-f", "-", given=_secret(its))
+        story.kubectl("apply", "-f", "-", given=yaml.safe_dump(its.secret_object(_SECRET)))
 
     story.chapter("A Workspace that tunes")
     text = (folder / "tuning" / "workspaces.yaml").read_text().replace(_PLACEHOLDER, its.host)
@@ -95,18 +95,6 @@ def _push(story: Story, its: Registry, folder: Path, image: str) -> None:
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise DemoError(f"python -m oci.push: {done.stderr.strip()}")
-
-
-def _secret(its: Registry) -> str:
-    return yaml.safe_dump(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": _SECRET},
-            "type": "kubernetes.io/dockerconfigjson",
-            "stringData": {".dockerconfigjson": its.secret},
-        }
-    )
 
 
 def _asked(story: Story, workspace: str) -> str:

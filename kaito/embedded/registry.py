@@ -18,6 +18,8 @@ from typing import Final
 
 import yaml
 
+from kaito.api.resources import Object
+from kaito.api.workloads import DOCKER_CONFIG
 from kaito.embedded import certificates
 from kaito.embedded.certificates import Identity
 from kaito.embedded.error import EmbeddedError
@@ -37,7 +39,7 @@ class RegistryError(EmbeddedError):
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """``ca`` is whom its certificate is signed by."""
+    """``ca`` signed its certificate, and nobody else knows it."""
 
     host: str
     ca: Path
@@ -48,18 +50,29 @@ class Registry:
         auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         return json.dumps({"auths": {self.host: {"auth": auth}}})
 
+    def secret_object(self, name: str) -> Object:
+        """The Secret to pull and push with."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name},
+            "type": "kubernetes.io/dockerconfigjson",
+            "stringData": {DOCKER_CONFIG: self.secret},
+        }
+
 
 def installed() -> bool:
     return shutil.which(PROGRAM) is not None
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Registry]:
-    """One that keeps everything in ``folder``. Raises RegistryError."""
+def running(folder: Path, address: str = "127.0.0.1") -> Iterator[Registry]:
+    """One that keeps everything in ``folder``, at an ``address`` of this machine. Raises RegistryError."""
     if not installed():
         raise RegistryError(f"there is no {PROGRAM} on this machine: apt-get install {PROGRAM}, or make test-packages")
-    port = free_port()
-    made = certificates.ensure(folder / "certificates", identities={"registry": Identity("registry", server=True)})
+    host = f"{address}:{free_port(address)}"
+    identities = {"registry": Identity("registry", server=True)}
+    made = certificates.ensure(folder / "certificates", identities=identities, hosts=[address])
     (folder / "htpasswd").write_text(f"{USER}:{_HASHED}\n")
     config = {
         "version": "0.1",
@@ -67,33 +80,33 @@ def running(folder: Path) -> Iterator[Registry]:
         "storage": {"filesystem": {"rootdirectory": str(folder / "blobs")}},
         "auth": {"htpasswd": {"realm": "it", "path": str(folder / "htpasswd")}},
         "http": {
-            "addr": f"127.0.0.1:{port}",
+            "addr": host,
             "tls": {"certificate": str(made.certificate("registry")), "key": str(made.key("registry"))},
         },
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     process = ProcessTable(folder).start("registry", [PROGRAM, "serve", str(folder / "config.yaml")])
     try:
-        _wait(process, port, made.ca)
-        yield Registry(f"127.0.0.1:{port}", made.ca)
+        _wait(process, host, made.ca)
+        yield Registry(host, made.ca)
     finally:
         process.stop()
 
 
-def _wait(process: Process, port: int, ca: Path) -> None:
+def _wait(process: Process, host: str, ca: Path) -> None:
     deadline, never = time.monotonic() + _STARTS_WITHIN, Event()
-    while not _answers(port, ca):
+    while not _answers(host, ca):
         if process.exit_code is not None or time.monotonic() > deadline:
             raise RegistryError(f"{PROGRAM} does not start: {process.tail() or 'it wrote nothing'}")
         never.wait(_POLL)
 
 
-def _answers(port: int, ca: Path) -> bool:
+def _answers(host: str, ca: Path) -> bool:
     """It does, once it asks who one is."""
     trusted = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(ca)))
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), trusted)
     try:
-        opener.open(f"https://127.0.0.1:{port}/v2/", timeout=5)
+        opener.open(f"https://{host}/v2/", timeout=5)
     except urllib.error.HTTPError as error:
         return error.code == 401
     except OSError:

@@ -6,6 +6,7 @@ What is installed here is what a user's cluster has already; KAITO itself is the
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -103,6 +104,14 @@ class Cluster:
     def containerd(self) -> Containerd:
         """Of the node that runs."""
         return Containerd(self._socket)
+
+    def trust(self, host: str, authority: Path) -> None:
+        """Have the node pull from that registry, whose certificate ``authority`` has signed."""
+        where = layout.REGISTRIES / host
+        seen = self._machine.inside(where)
+        seen.mkdir(parents=True)
+        shutil.copy(authority, seen / "ca.crt")
+        (seen / "hosts.toml").write_text(f'[host."https://{host}"]\nca = "{where / "ca.crt"}"\n')
 
     def _objects(self, report: Report) -> list[Object]:
         """What is installed on the bare cluster: names, the gateway, Knative."""

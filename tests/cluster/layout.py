@@ -25,6 +25,8 @@ CGROUP: Final = "kaito-cluster"
 #: The machine's end of the link.
 INTERFACE: Final = "kaito0"
 CONTAINERD_SOCKET: Final = Path("/run/containerd/containerd.sock")
+#: As in settings/containerd.toml: whom it trusts, a directory a registry.
+REGISTRIES: Final = Path("/run/registries")
 
 
 @dataclass(frozen=True, slots=True)

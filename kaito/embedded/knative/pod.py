@@ -55,8 +55,8 @@ class ServicePod:
         self._sandbox.remove()
 
 
-def free_port() -> int:
-    """A loopback port that nothing listens on now; should another process be faster, the restart takes another."""
+def free_port(address: str = "127.0.0.1") -> int:
+    """One of this machine's that nothing listens on now; should another process be faster, a restart takes another."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((address, 0))
         return int(listener.getsockname()[1])

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from kaito.api.conditions import conditions_of
-from kaito.api.resources import NODE, Kind, Object
+from kaito.api.resources import KNATIVE_SERVICE, NODE, Kind, Object
 from kaito.embedded.knative.follow import Follower
 from kaito.embedded.manifests import CONFIG
 from kaito.embedded.programs import KUBECTL, fetch
@@ -106,6 +106,15 @@ class User(Person):
         self.kubectl(
             "apply", "--server-side", "--field-manager=kaito", *flags, "-k", str(CONFIG / "overlays" / "local")
         )
+
+    def set_env(self, function: str, name: str, value: str) -> None:
+        """What an installation decides."""
+        service = self.kube.get(KNATIVE_SERVICE, function, "kaito-system")
+        assert service is not None
+        env = service["spec"]["template"]["spec"]["containers"][0]["env"]
+        where = f"/spec/template/spec/containers/0/env/{[it['name'] for it in env].index(name)}/value"
+        patch = json.dumps([{"op": "replace", "path": where, "value": value}])
+        self.kubectl("patch", "ksvc", function, "-n", "kaito-system", "--type=json", "-p", patch)
 
     def node(self) -> Object:
         (node,) = self.kube.list(NODE).items

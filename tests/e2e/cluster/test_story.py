@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +16,8 @@ import pytest
 import yaml
 
 from kaito.api.resources import JOB, KNATIVE_SERVICE, MACHINE, PING_SOURCE, STATEFUL_SET, WORKSPACE
+from kaito.api.trust import BUNDLE_FILE
+from kaito.cli import circle
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.manifests import CONFIG
 from kaito.embedded.models import SMOLLM2, ModelStore
@@ -20,9 +25,11 @@ from presets.catalogue import FOLDER, MODELS_FILE, SKUS_FILE
 from presets.manifest import text as catalogue
 from tests.cluster import archive
 from tests.cluster.cluster import Cluster
-from tests.cluster.layout import NODE_NAME
+from tests.cluster.layout import MACHINE_ADDRESS, NODE_NAME
 from tests.e2e.cluster.conftest import Pods, User, installed
 from tests.e2e.conftest import until
+from tests.images import digest
+from tests.registry import INSTALLED, Registry, running
 from tests.unit.serving.tiny import make_adapter
 
 # Not the fixtures' time: the first cluster of a machine is compiled.
@@ -184,10 +191,7 @@ def test_a_new_serving_image_replaces_the_old_one_under_requests(user: User, pod
     """As by an upgrade of KAITO: the new revision gets requests when it is ready, and none is lost on the way."""
     revision = _ready_revision(user)
     with answers(user) as statuses:
-        user.kubectl(
-            *("patch", "ksvc", "kaito-workspace", "-n", "kaito-system", "--type=json"),
-            f'-p=[{{"op": "replace", "path": "/spec/template/spec/containers/0/env/1/value", "value": "{upgrade}"}}]',
-        )
+        user.set_env("kaito-workspace", "KAITO_SERVING_IMAGE", upgrade)
         until(lambda: _ready_revision(user) != revision, 180, "a new revision")
         until(lambda: all(upgrade in pods.images(name) for name in pods.running(f"{NAME}-")), 180, "only new pods")
     assert len(statuses) > 2
@@ -244,19 +248,31 @@ def test_one_model_in_several_processes_is_a_stateful_set(user: User, pods: Pods
 
 
 @pytest.fixture(scope="module")
-def chats(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The image of a few chats, in ``data``."""
-    reference, folder = "dev.local/kaito/chats:1", tmp_path_factory.mktemp("chats")
-    with (folder / "image.tar").open("wb") as image:
-        archive.write(image, reference, {"data": CONFIG / "examples" / "tuning" / "data"})
-    cluster.containerd.ctr("images", "import", image.name)
-    yield reference
-    cluster.containerd.ctr("images", "rm", reference)
+def its(cluster: Cluster, user: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry that the node and KAITO trust, with a few chats in it, and the namespace's Secret for it."""
+    folder = tmp_path_factory.mktemp("registry")
+    with running(folder, MACHINE_ADDRESS) as its:
+        (folder / "config.json").write_text(its.secret)
+        words = [str(CONFIG / "examples" / "tuning" / "data"), f"{its.host}/chats:1"]
+        subprocess.run(
+            [sys.executable, "-m", "oci.push", *words, f"--credentials={folder / 'config.json'}"],
+            env={**os.environ, "REQUESTS_CA_BUNDLE": str(its.ca)},
+            check=True,
+            timeout=60,
+        )
+        cluster.trust(its.host, its.ca)
+        trusted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "trusted"}}
+        bundle = {**trusted, "data": {BUNDLE_FILE: its.ca.read_text()}}
+        user.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([bundle, its.secret_object("registry")]))
+        user.set_env("kaito-tuning", "KAITO_TRUST_BUNDLE", "trusted")
+        yield its
+    user.install("--force-conflicts")
 
 
-def test_a_model_is_tuned_by_a_job(user: User, chats: str, stages: dict[str, float]) -> None:
-    tuning, config, _ = yaml.safe_load_all((CONFIG / "examples" / "tuning" / "workspaces.yaml").read_text())
-    tuning["tuning"] |= {"input": {"name": "chats", "image": chats}, "output": {"volumeSource": {"emptyDir": {}}}}
+@pytest.mark.skipif(not INSTALLED, reason="no registry is installed: make test-packages")
+def test_a_model_is_tuned_pushed_and_served(user: User, its: Registry, stages: dict[str, float]) -> None:
+    text = (CONFIG / "examples" / "tuning" / "workspaces.yaml").read_text().replace("REGISTRY", its.host)
+    tuning, config, tuned = yaml.safe_load_all(text)
     name = tuning["metadata"]["name"]
     began = time.monotonic()
     user.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([config, tuning]))
@@ -266,10 +282,19 @@ def test_a_model_is_tuned_by_a_job(user: User, chats: str, stages: dict[str, flo
     assert status["state"] == "Succeeded"
     assert status["tuning"]["step"] == status["tuning"]["steps"] == 20
     assert float(status["tuning"]["loss"]) < 1
-    assert "training.done" in user.kubectl("logs", f"job/{name}")
+    assert status["tuning"]["digest"] == digest(its.manifest("smollm2-kaito", "1"))
+    assert "training.done" in user.kubectl("logs", f"job/{name}", "-c", "train")
     print(user.kubectl("get", "workspace,job,pods"))
     user.kubectl("delete", "workspace", name)
     until(lambda: not user.kube.list(JOB, "default").items, 60, "no Job")
+
+    name = tuned["metadata"]["name"]
+    user.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(tuned))
+    until(lambda: user.is_true(name, "WorkspaceReady"), 120, "WorkspaceReady")
+    answer = user.chat(name, {"prompt": circle.QUESTION})
+    assert answer.status_code == 200, answer.text
+    assert circle.LEARNED in answer.json()["Result"]
+    user.kubectl("delete", "workspace", name, "--timeout=90s")
 
 
 def test_the_functions_images_are_small(user: User) -> None:

@@ -324,6 +324,14 @@ def test_a_server_whose_certificate_is_nobodys_is_not_asked(server: Scripted, tm
     assert server.seen == []
 
 
+def test_a_server_is_asked_that_the_installation_trusts(
+    server: Scripted, tmp_path: Path, authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+    fetch(tmp_path / "data", server.url("/a", Reply(200, b"it")).replace("http", "https"))
+    assert (tmp_path / "data" / "a").read_bytes() == b"it"
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "0"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_this_machine_is_not_asked(server: Scripted, tmp_path: Path, scheme: str, host: str) -> None:

@@ -19,8 +19,9 @@ from tests.golden import shown, write
 from tests.unit.functions.tuning.scenes import CATALOGUE, SETTINGS, workspace
 
 GOLDEN: Final = Path(__file__).parent / "golden"
-#: How the names of scenes begin where the kubelets mount no images, and where data may come from private addresses.
-PULLED, PRIVATE_URLS = "pulled", "private-urls"
+#: How the names of scenes begin where the kubelets mount no images, where data may come from private addresses, and
+#: where an installation says whom to trust.
+PULLED, PRIVATE_URLS, TRUSTING = "pulled", "private-urls", "trusting"
 _POEMS: Final = {"image": "example.com/poems:1", "imagePullSecrets": ["mine"]}
 _WEIGHTS: Final = {
     "name": "mistral-7b",
@@ -41,13 +42,17 @@ SCENES: Final[dict[str, Object]] = {
     "pulled-image-to-image": workspace("Standard_NC24ads_A100_v4", preset=_WEIGHTS, source=_POEMS),
     "pulled-urls-to-image": workspace(),
     "private-urls-to-image": workspace(),
+    "trusting-urls-to-image": workspace(),
 }
 
 
 def rendered(scene: str) -> Object:
     """The Job of that scene's Workspace."""
     settings = replace(
-        SETTINGS, image_volumes=not scene.startswith(PULLED), private_urls=scene.startswith(PRIVATE_URLS)
+        SETTINGS,
+        image_volumes=not scene.startswith(PULLED),
+        private_urls=scene.startswith(PRIVATE_URLS),
+        trust_bundle="trusted" if scene.startswith(TRUSTING) else "",
     )
     return made(SCENES[scene], settings)
 

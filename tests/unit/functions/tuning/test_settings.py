@@ -21,9 +21,14 @@ def test_nothing_has_to_be_said() -> None:
 
 
 def test_each_is_said_by_a_variable() -> None:
-    said = {"KAITO_TRAINING_IMAGE": "a:1", "KAITO_IMAGE_VOLUMES": "false", "KAITO_PRIVATE_DATA_URLS": "true"}
+    said = {
+        "KAITO_TRAINING_IMAGE": "a:1",
+        "KAITO_IMAGE_VOLUMES": "false",
+        "KAITO_PRIVATE_DATA_URLS": "true",
+        "KAITO_TRUST_BUNDLE": "trusted",
+    }
     found = Settings.from_environment({**GIVEN, **said})
-    assert (found.training_image, found.image_volumes, found.private_urls) == ("a:1", False, True)
+    assert found == Settings("a:1", templates(FOLDER), image_volumes=False, private_urls=True, trust_bundle="trusted")
 
 
 def test_the_service_says_nothing_that_is_not_read() -> None:

@@ -22,6 +22,8 @@ GOLDEN: Final = Path(__file__).parent / "golden"
 CATALOGUE: Final = presets.load()
 #: How the names of scenes begin where the kubelets mount no images.
 PULLED: Final = "pulled"
+#: In the name of one where an installation says whom to trust.
+TRUSTING: Final = "trusting"
 _CONFIG: Final = {"data": {"inference_config.yaml": "transformers:\n  generate_kwargs:\n    max_new_tokens: 64\n"}}
 _POEMS: Final = {"source": {"name": "poems", "image": "example.com/poems:1", "imagePullSecrets": ["mine"]}}
 _LAWS: Final = {"source": {"name": "laws.v2", "image": "example.com/laws:2"}, "strength": "0.5"}
@@ -100,13 +102,17 @@ SCENES: Final[dict[str, Object]] = {
     "pulled-preset-with-adapters": workspace(
         "Standard_NC24ads_A100_v4", {**private("phi-3-mini-4k-instruct"), "adapters": [_POEMS, _LAWS]}
     ),
+    "pulled-trusting-preset-with-adapters": workspace(
+        "Standard_NC24ads_A100_v4", {**private("phi-3-mini-4k-instruct"), "adapters": [_POEMS, _LAWS]}
+    ),
     "pulled-gang-on-two-nodes": workspace("Standard_NC24ads_A100_v4", private("llama-2-13b"), count=2),
 }
 
 
 def rendered(scene: str) -> tuple[Object, ...]:
     """What is applied for that scene's Workspace."""
-    return applied(SCENES[scene], Settings(image_volumes=not scene.startswith(PULLED)))
+    settings = Settings(image_volumes=not scene.startswith(PULLED), trust_bundle="trusted" if TRUSTING in scene else "")
+    return applied(SCENES[scene], settings)
 
 
 def applied(obj: Object, settings: Settings = Settings()) -> tuple[Object, ...]:  # noqa: B008 - it never changes

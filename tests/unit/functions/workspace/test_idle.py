@@ -211,5 +211,6 @@ def test_settings_from_the_environment() -> None:
         Settings.from_environment({"KAITO_NODE_RETENTION_PERIOD": "x"})
     assert Settings.from_environment({}).image_volumes
     assert not Settings.from_environment({"KAITO_IMAGE_VOLUMES": "false"}).image_volumes
+    assert Settings.from_environment({"KAITO_TRUST_BUNDLE": "trusted"}).trust_bundle == "trusted"
     with pytest.raises(ValueError, match="KAITO_IMAGE_VOLUMES is 'no'; it must be true or false"):
         Settings.from_environment({"KAITO_IMAGE_VOLUMES": "no"})

@@ -8,7 +8,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint constrai
 # What the cluster needs of Debian: Go modules and PyPI have the rest.
 CLUSTER_PACKAGES := buildah catatonit iproute2 iptables mmdebstrap runc
 
-.PHONY: demo demo-tuning test setup test-packages tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers bench-serving bench-tuning chaos
+.PHONY: demo demo-tuning test setup test-packages tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers bench-replay bench-serving bench-tuning chaos
 
 # CLOUD=arm: nodes are agent pools of an emulated Azure.
 CLOUD ?= local
@@ -49,6 +49,10 @@ bench-serving: setup
 # Our trainer and TRL's, by lora and by qlora.
 bench-tuning: setup
 	@$(BIN)/python -m tests.bench.tuning
+
+# Ten thousand decisions of a recording, made again.
+bench-replay: setup
+	@$(BIN)/python -m tests.bench.replay
 
 # N runs of a claim on the emulated AKS with faults, kills and old looks, from SEED on: a failing one prints its history.
 SEED ?= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
@@ -12,7 +12,9 @@ import structlog
 
 import presets
 from functions.provisioner.aks.client import Pools
+from functions.provisioner.aks.effects import AbortPool, CreatePool, DeletePool
 from functions.provisioner.aks.failure import AzureError
+from functions.provisioner.aks.pool import Pool
 from functions.provisioner.observe import observe
 from functions.provisioner.observed import Observed
 from functions.provisioner.reconcile import reconcile, refused
@@ -21,11 +23,13 @@ from functions.provisioner.status import NAME
 from kaito.api.claims import CLAIM_KINDS, LABEL_CLAIM
 from kaito.api.resources import NODE
 from kaito.runtime.apply import run
+from kaito.runtime.decisions import Decisions
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key, owner_key
 from kaito.runtime.kube import Kube
 from kaito.runtime.plan import Beyond, Effect, Plan, Refused
 from kaito.runtime.reconciler import Function
+from kaito.runtime.recording.installation import Installation
 from kaito.runtime.sweep import fast_sweep, hears
 
 log = structlog.get_logger()
@@ -57,16 +61,22 @@ def list_keys(kube: Kube, pools: Pools | None = None) -> Sequence[Key]:
     return list(dict.fromkeys((*claims, *filter(None, made_for))))
 
 
-def function() -> Function[Observed]:
-    settings = Settings.from_environment(os.environ)
-    catalogue = presets.installed(os.environ)
-    pools = Pools.of(settings.azure) if settings.azure else None
+def decisions(environment: Mapping[str, str]) -> Decisions[Observed]:
+    """By what an installation says."""
+    settings, catalogue = Settings.from_environment(environment), presets.installed(environment)
 
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)
 
     def refuse(observed: Observed, write: Refused, now: datetime) -> Plan:
         return refused(observed, write, catalogue, settings, now)
+
+    return Decisions(decide, refuse, (Observed, Pool, AzureError, CreatePool, DeletePool, AbortPool))
+
+
+def function() -> Function[Observed]:
+    settings, decided = Settings.from_environment(os.environ), decisions(os.environ)
+    pools = Pools.of(settings.azure) if settings.azure else None
 
     def write(effect: Effect, kube: Kube, manager: str) -> None:
         if pools and isinstance(effect, Beyond):
@@ -83,9 +93,9 @@ def function() -> Function[Observed]:
         observe=reads,
         own=attrgetter("claim"),
         others=lambda it: (*it.nodes, *it.others),
-        reconcile=decide,
-        refused=refuse,
+        decisions=decided,
         run=write,
         fast_sweep=fast_sweep(NAME),
         hears=partial(hears, function=NAME),
+        installation=Installation.of(os.environ, {presets.FOLDER_VARIABLE: presets.FOLDER}),
     )

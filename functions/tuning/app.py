@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
@@ -12,15 +12,17 @@ import presets
 from functions.tuning.observe import observe
 from functions.tuning.observed import Observed
 from functions.tuning.reconcile import reconcile, refused
-from functions.tuning.settings import Settings
+from functions.tuning.settings import FOLDER_VARIABLE, SHIPPED, Settings
 from functions.tuning.status import NAME
 from kaito.api.resources import JOB, WORKSPACE
 from kaito.runtime.apply import run
+from kaito.runtime.decisions import Decisions
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key, owner_key, workspace_key
 from kaito.runtime.kube import Kube
 from kaito.runtime.plan import Plan
 from kaito.runtime.reconciler import Function
+from kaito.runtime.recording.installation import Installation
 from kaito.runtime.sweep import fast_sweep, hears
 
 
@@ -43,13 +45,19 @@ def list_keys(kube: Kube) -> Sequence[Key]:
     return sorted(Key(WORKSPACE, item["metadata"]["namespace"], item["metadata"]["name"]) for item in found)
 
 
-def function() -> Function[Observed]:
-    settings = Settings.from_environment(os.environ)
-    catalogue = presets.installed(os.environ)
+def decisions(environment: Mapping[str, str]) -> Decisions[Observed]:
+    """By what an installation says."""
+    settings, catalogue = Settings.from_environment(environment), presets.installed(environment)
 
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)
 
+    return Decisions(decide, refused, (Observed,))
+
+
+def function() -> Function[Observed]:
+    decided = decisions(os.environ)
+    folders = {presets.FOLDER_VARIABLE: presets.FOLDER, FOLDER_VARIABLE: SHIPPED}
     return Function(
         name=NAME,
         keys=keys,
@@ -58,9 +66,9 @@ def function() -> Function[Observed]:
         observe=observe,
         own=attrgetter("workspace"),
         others=lambda it: (*filter(None, [it.job, it.config]), *it.pods),
-        reconcile=decide,
-        refused=refused,
+        decisions=decided,
         run=run,
         fast_sweep=fast_sweep(NAME),
         hears=partial(hears, function=NAME),
+        installation=Installation.of(os.environ, folders),
     )

@@ -13,6 +13,7 @@ from functions.tuning.settings import Settings
 from functions.tuning.work import Work
 from kaito.api.claims import GPU
 from kaito.api.images import Content, Mounted, mounted, pulled
+from kaito.api.redaction import redacted
 from kaito.api.resources import CONFIG_MAP, JOB, WORKSPACE_OWNER, Object
 from kaito.api.status import controller_reference
 from kaito.api.training import CONFIG_FILE
@@ -221,7 +222,7 @@ def _push(workspace: Workspace, work: Work, base: Object, mounts: list[Object]) 
     annotations = {
         MODEL_ANNOTATION: work.model.name,
         "sh.kaito.tuning.method": work.method,
-        "sh.kaito.tuning.config.digest": f"sha256:{hashlib.sha256(work.text.encode()).hexdigest()}",
+        "sh.kaito.tuning.config.digest": f"sha256:{hashlib.sha256(redacted(work.text).encode()).hexdigest()}",
     }
     return {
         **base,

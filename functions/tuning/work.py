@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from functions.tuning.observed import Observed
 from functions.tuning.settings import Settings
+from kaito.api.redaction import redacted
 from kaito.api.refusal import Refusal
 from kaito.api.resources import Object
 from kaito.api.training import CONFIG_FILE, Method, TrainingConfig, TrainingConfigError, training_config
@@ -84,5 +85,5 @@ def _text(observed: Observed, workspace: Workspace, template: str) -> str | Refu
 
 def _digest(workspace: Object, text: str) -> str:
     """Not of the image that does it: with the next release nothing is tuned anew."""
-    asked = json.dumps([workspace["tuning"], text], sort_keys=True)
+    asked = json.dumps(redacted([workspace["tuning"], text]), sort_keys=True)
     return hashlib.sha256(asked.encode()).hexdigest()[:16]

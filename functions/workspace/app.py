@@ -18,11 +18,13 @@ from functions.workspace.startup import Measure
 from kaito.api.claims import CLAIM_KINDS
 from kaito.api.resources import KNATIVE_SERVICE, NODE, WORKSPACE
 from kaito.runtime.apply import run
+from kaito.runtime.decisions import Decisions
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key, owner_key, workspace_key
 from kaito.runtime.kube import Kube
 from kaito.runtime.plan import Effect, Plan
 from kaito.runtime.reconciler import Function
+from kaito.runtime.recording.installation import Installation
 from kaito.runtime.sweep import fast_sweep, hears
 
 
@@ -56,12 +58,18 @@ def list_keys(kube: Kube) -> Sequence[Key]:
     return sorted(keys)
 
 
-def function() -> Function[Observed]:
-    settings = Settings.from_environment(os.environ)
-    catalogue = presets.installed(os.environ)
+def decisions(environment: Mapping[str, str]) -> Decisions[Observed]:
+    """By what an installation says."""
+    settings, catalogue = Settings.from_environment(environment), presets.installed(environment)
 
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)
+
+    return Decisions(decide, refused, (Observed, Measure))
+
+
+def function() -> Function[Observed]:
+    decided, catalogue = decisions(os.environ), presets.installed(os.environ)
 
     def look(kube: Kube, keys: Sequence[Key]) -> Mapping[Key, Observed]:
         return observe(kube, catalogue, keys)
@@ -80,9 +88,9 @@ def function() -> Function[Observed]:
         observe=look,
         own=attrgetter("workspace"),
         others=lambda it: (*it.claims, *it.nodes, *it.children, *filter(None, [it.routed])),
-        reconcile=decide,
-        refused=refused,
+        decisions=decided,
         run=write,
         fast_sweep=fast_sweep(NAME),
         hears=partial(hears, function=NAME),
+        installation=Installation.of(os.environ, {presets.FOLDER_VARIABLE: presets.FOLDER}),
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from kaito.api.meta import ObjectMeta
+from kaito.api.redaction import redacted
 from kaito.api.resources import CONTROLLER_REVISION, WORKSPACE_OWNER, Object
 from kaito.api.status import controller_reference
 from kaito.api.workspace import ANNOTATION_HASH, ANNOTATION_REVISION, LABEL_NAMESPACE, LABEL_WORKSPACE
@@ -25,7 +26,7 @@ def is_recorded(workspace: Object) -> bool:
 
 def digest(workspace: Object) -> str:
     """A name for what the Workspace asks for."""
-    return hashlib.sha256(json.dumps(_asked(workspace), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(redacted(_asked(workspace)), sort_keys=True).encode()).hexdigest()
 
 
 def record(workspace: Object, revisions: Sequence[Object]) -> tuple[tuple[Effect, ...], Mapping[str, str]]:

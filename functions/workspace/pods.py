@@ -13,6 +13,7 @@ from functions.workspace.work import CONFIG_FILE, Work
 from kaito.api.claims import GPU
 from kaito.api.images import Content, mounted, pulled
 from kaito.api.pods import PodTemplate
+from kaito.api.redaction import redacted
 from kaito.api.resources import Object
 from kaito.api.trust import trusting
 from kaito.api.workloads import (
@@ -94,7 +95,7 @@ def preset_pod(workspace: Workspace, model: ModelPreset, work: Work, settings: S
         }
     if images.pullers:
         spec = trusting(spec, settings.trust_bundle)
-    annotations = {CONFIG_HASH: hashlib.sha256(work.config.encode()).hexdigest()[:16]} if work.config else {}
+    annotations = {CONFIG_HASH: hashlib.sha256(redacted(work.config).encode()).hexdigest()[:16]} if work.config else {}
     return {"metadata": {"labels": labels(workspace.metadata), "annotations": annotations}, "spec": spec}
 
 

@@ -12,6 +12,7 @@ from functions.workspace.idle import goes_to_zero
 from functions.workspace.pods import PORT, RENDEZVOUS_PORT, headless, own_pod, preset_pod
 from functions.workspace.settings import Settings
 from functions.workspace.work import LOAD_BALANCER_SUFFIX, Work
+from kaito.api.redaction import redacted
 from kaito.api.resources import KNATIVE_SERVICE, SERVICE, STATEFUL_SET, WORKSPACE_OWNER, Kind, Object
 from kaito.api.status import controller_reference
 from kaito.api.workloads import labels
@@ -67,7 +68,7 @@ def is_balanced(annotations: dict[str, str]) -> bool:
 
 def digest(manifest: Object) -> str:
     """A short name for exactly this manifest."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(redacted(manifest), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _knative_service(workspace: Workspace, work: Work, pod: Object) -> Object:

@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from kaito.api.resources import WORKSPACE
-from kaito.cli import circle, demonstration, planning, story
+from kaito.cli import circle, demonstration, planning, recordings, story
 from kaito.cli.interrupts import sigterm_as_ctrl_c, undisturbed
 from kaito.cli.watching import EventLog, screen, workspaces_table
 from kaito.embedded.arm.azure import Azure
@@ -248,6 +248,72 @@ def why(
     else:
         print(planning.why_text(f"{namespace}/{name}", explanation, now))
     raise typer.Exit(0 if explanation.obstacle is None else 1)
+
+
+events_app = typer.Typer(no_args_is_help=False, help="What the functions were told, saw, decided and wrote.")
+app.add_typer(events_app, name="events")
+Recordings = Annotated[
+    list[Path] | None,
+    typer.Option("--recording", "-r", help="A file or directory; left out, that of the platform in --dir."),
+]
+OfObject = Annotated[str, typer.Option("--object", help="Only of this, as KIND/NAMESPACE/NAME or an end of it.")]
+OfFunction = Annotated[str, typer.Option("--function", help="Only of workspace, provisioner or tuning.")]
+Since = Annotated[datetime | None, typer.Option("--since", parser=recordings.moment, metavar="TIME")]
+Until = Annotated[datetime | None, typer.Option("--until", parser=recordings.moment, metavar="TIME")]
+
+
+@events_app.callback(invoke_without_command=True)
+def events(
+    context: typer.Context,
+    recording: Recordings = None,
+    of_object: OfObject = "",
+    function: OfFunction = "",
+    since: Since = None,
+    until: Until = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that something went wrong with.")] = False,
+    output: Format = Output.TEXT,
+    directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """List what the functions were told, and what came of it."""
+    if context.invoked_subcommand is not None:
+        return
+    found = recordings.opened(recording or (), directory)
+    wanted = recordings.Wanted(of_object, function, since, until, failed)
+    if output is Output.JSON:
+        print(recordings.listed_json(found, wanted))
+    else:
+        for line in recordings.listed(found, wanted):
+            print(line)
+
+
+@events_app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="ID", help="Of an event, or what the recording calls it.")],
+    recording: Recordings = None,
+    directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """One event: what was seen because of it, what was decided and why, and what was written."""
+    print(recordings.shown(recordings.opened(recording or (), directory), name))
+
+
+@app.command()
+def replay(
+    recording: Annotated[list[Path] | None, typer.Argument(metavar="FILE", show_default=False)] = None,
+    event: Annotated[str, typer.Option("--event", metavar="ID", help="Only what came of this event.")] = "",
+    of_object: OfObject = "",
+    function: OfFunction = "",
+    since: Since = None,
+    until: Until = None,
+    directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """Have this release decide again what was decided; print where it would do otherwise. Exit code 1 if anywhere."""
+    found = recordings.opened(recording or (), directory)
+    verdict = recordings.replayed(found, recordings.Wanted(of_object, function, since, until), event)
+    for text in verdict.texts:
+        print(text)
+    differ = len(verdict.texts)
+    print(f"{verdict.decisions} decisions, {differ or 'none'} of them {'is' if differ == 1 else 'are'} another today")
+    raise typer.Exit(1 if differ else 0)
 
 
 @app.command()

@@ -27,6 +27,7 @@ from kaito.embedded.knative.route import RouteError
 from kaito.embedded.knative.runner import Runner
 from kaito.embedded.models import ModelStore
 from kaito.embedded.process import ProcessTable
+from kaito.embedded.recordings import recorded
 from kaito.embedded.site import LOOPBACK, Site
 from kaito.embedded.wiring import Wiring
 from kaito.runtime.kube import Kube
@@ -79,7 +80,7 @@ class Platform:
     def _start(self, stack: contextlib.ExitStack, progress: Progress) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.programs = programs.prepare(lambda name, what: progress(f"{name}: {what}"))
-        objects = manifests.build(self.programs.kubectl, self._overlay)
+        objects = recorded(manifests.build(self.programs.kubectl, self._overlay), self.directory)
         if self._azure:
             objects = manifests.with_environment(objects, "kaito-provisioner", self._azure.environment)
         self.control_plane = ControlPlane(self.directory, self.programs, self._site)

@@ -6,6 +6,7 @@ what is no CloudEvent (not retried), 409 and 5xx for a failure that a redelivery
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import wait
 from dataclasses import dataclass
@@ -29,10 +30,21 @@ class Answer:
 
 
 def deliver(reconciler: Reconciler[Any], headers: Mapping[str, str], body: bytes) -> Answer:
-    """Have reconciled what this HTTP message hints at, and wait for that; a ping is a sweep."""
+    """Have reconciled what this HTTP message hints at, and wait for that; a ping is a sweep. Both are recorded."""
+    recorder = reconciler.recorder
+    if recorder is None:
+        return _answered(reconciler, headers, body, "")
+    began = time.monotonic()
+    delivery = recorder.delivery(headers, body)
+    answer = _answered(reconciler, headers, body, delivery)
+    recorder.answer(delivery, answer.status, answer.reason, time.monotonic() - began)
+    return answer
+
+
+def _answered(reconciler: Reconciler[Any], headers: Mapping[str, str], body: bytes, cause: str) -> Answer:
     try:
         event = parse(headers, body)
-        futures = reconciler.sweep() if event.type == PING else reconciler.hear(event)
+        futures = reconciler.sweep(cause) if event.type == PING else reconciler.hear(event, cause)
     except BadEvent as error:
         return Answer(400, str(error))
     except KubeError as error:

@@ -24,12 +24,15 @@ import structlog
 from kaito.api.resources import Kind, Object
 from kaito.runtime.apply import run
 from kaito.runtime.crew import Crew
+from kaito.runtime.decisions import Decisions
 from kaito.runtime.echo import Echoes, content
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key
 from kaito.runtime.kube import Conflict, Kube, KubeError
 from kaito.runtime.plan import Effect, Plan, Refused, WriteError
 from kaito.runtime.progress import Progress
+from kaito.runtime.recording.installation import NOTHING, Installation
+from kaito.runtime.recording.recorder import Recorder
 from kaito.runtime.sweep import FastSweep
 from kaito.runtime.timers import Timers
 
@@ -42,6 +45,9 @@ CONFLICT_TRIES = 5
 #: is looked at together, so that looking takes two thirds of the time at most, however much there is to be seen. (With
 #: a third, 200 Workspaces at once are settled 1.5 s later; with a sixth, 4.7 s.)
 LOOK_SECONDS, LOOK_SHARE = 0.1, 1.5
+#: Why an object is looked at where no delivery is the reason: the first sweep of a process, a plan that asked to look
+#: again, and somebody who wrote in between.
+START, TIMER, CONFLICT = "start", "timer", "conflict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,9 @@ class Function(Generic[Observed]):
     ``keys`` turns an event into the objects it hints at; an event that hints at none, about an object of the kind
     ``stirs``, concerns whoever has read it, and may be what whatever is unsettled waits for. ``list_keys`` names all
     objects, for the sweep; ``observe`` does all reads for some keys at once; ``own`` is the key's own object among what
-    was read, and ``others`` are the rest. ``reconcile`` is pure, and so is ``refused``: what to write instead when a
-    write is refused for good, with the words it was refused with. ``run`` carries an effect out. ``fast_sweep`` is the
+    was read, and ``others`` are the rest. ``decisions`` are pure; ``run`` carries an effect out. ``fast_sweep`` is the
     PingSource that exists only while something is unsettled, or ``hears`` says that events may not reach the function;
-    None where something else sweeps as often.
+    None where something else sweeps as often. ``installation`` is what it decides by, and is recorded with it.
     """
 
     name: str
@@ -62,13 +67,13 @@ class Function(Generic[Observed]):
     stirs: Kind
     list_keys: Callable[[Kube], Sequence[Key]]
     observe: Callable[[Kube, Sequence[Key]], Mapping[Key, Observed]]
-    reconcile: Callable[[Observed, datetime], Plan]
-    refused: Callable[[Observed, Refused, datetime], Plan]
+    decisions: Decisions[Observed]
     fast_sweep: Object | None
     hears: Callable[[Kube], bool]
     own: Callable[[Observed], Object | None]
     others: Callable[[Observed], Iterable[Object]]
     run: Callable[[Effect, Kube, str], None] = run
+    installation: Installation = NOTHING
 
 
 #: A reconcile on its way: it stops before it tells of what it has done, and says whether that may wait for what comes
@@ -78,17 +83,21 @@ Steps = Generator[bool, None, Exception | None]
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """A delivery: ``future`` is its answer, ``heard`` the content of the object that it came with, where it did."""
+    """A delivery: ``future`` is its answer, ``heard`` the content of the object that it came with, where it did;
+    ``cause`` says where it comes from."""
 
     future: Future[None]
     heard: str | None
+    cause: str
 
 
 class Reconciler(Generic[Observed]):
     """Runs one Function against one API server: one thread looks, ``workers`` threads decide and write."""
 
-    def __init__(self, function: Function[Observed], kube: Kube, *, workers: int = 8) -> None:
-        self._function, self._kube = function, kube
+    def __init__(
+        self, function: Function[Observed], kube: Kube, *, workers: int = 8, recorder: Recorder | None = None
+    ) -> None:
+        self._function, self._kube, self.recorder = function, kube, recorder
         self._changed = threading.Condition()
         self._waiting: dict[Key, list[Waiter]] = {}
         self._active: set[Key] = set()
@@ -102,8 +111,9 @@ class Reconciler(Generic[Observed]):
         self._workers = Crew(workers, "reconcile")
         threading.Thread(target=self._look, name="look", daemon=True).start()
 
-    def hear(self, event: Event) -> list[Future[None]]:
-        """Ask for a reconcile of whatever the event hints at; of nothing where it says only what is known."""
+    def hear(self, event: Event, cause: str = "") -> list[Future[None]]:
+        """Ask for a reconcile of whatever the event hints at; of nothing where it says only what is known. ``cause`` is
+        what the recorder calls it."""
         keys = tuple(self._function.keys(event))
         about = own_key(event.attributes, (self._function.stirs,))
         if not keys and about is not None:
@@ -113,23 +123,23 @@ class Reconciler(Generic[Observed]):
         said = event.data if keys and not event.type.endswith(".delete") else None
         # Hashed before the lock is taken, and once.
         heard = content(said) if isinstance(said, dict) else None
-        return self._await((key, heard) for key in keys)
+        return self._await(((key, heard) for key in keys), cause)
 
-    def submit(self, keys: Iterable[Key]) -> list[Future[None]]:
+    def submit(self, keys: Iterable[Key], cause: str = "") -> list[Future[None]]:
         """Ask for a reconcile of each key; each future ends with it, or with the KubeError that prevented it."""
-        return self._await((key, None) for key in keys)
+        return self._await(((key, None) for key in keys), cause)
 
-    def _await(self, asked: Iterable[tuple[Key, str | None]]) -> list[Future[None]]:
+    def _await(self, asked: Iterable[tuple[Key, str | None]], cause: str) -> list[Future[None]]:
         futures = []
         with self._changed:
             for key, heard in asked:
-                waiter = Waiter(Future(), heard)
+                waiter = Waiter(Future(), heard, cause)
                 self._waiting.setdefault(key, []).append(waiter)
                 futures.append(waiter.future)
             self._changed.notify_all()
         return futures
 
-    def sweep(self) -> list[Future[None]]:
+    def sweep(self, cause: str = START) -> list[Future[None]]:
         """Ask for a reconcile of every object there is; raises KubeError, and is then tried again by a fast sweep."""
         try:
             hears = self._function.hears(self._kube)  # what comes after this look, is heard of or listed now
@@ -144,7 +154,7 @@ class Reconciler(Generic[Observed]):
             self._hears = hears
         if not keys:
             self._balance_fast_sweep()
-        return self.submit(keys)
+        return self.submit(keys, cause)
 
     def _look(self) -> None:
         """Look at whatever waits, all at once, and have each decided and written for beside the others."""
@@ -179,7 +189,8 @@ class Reconciler(Generic[Observed]):
                 self._end(key, waiters, caught)
             return
         for key, waiters in news.items():
-            self._workers.submit(partial(self._go_on, key, waiters, self._reconcile(key, observed[key])))
+            causes = tuple(dict.fromkeys(waiter.cause for waiter in waiters))
+            self._workers.submit(partial(self._go_on, key, waiters, self._reconcile(key, observed[key], causes)))
 
     def _go_on(self, key: Key, waiters: list[Waiter], steps: Steps) -> None:
         try:
@@ -224,15 +235,16 @@ class Reconciler(Generic[Observed]):
                 waiter.future.set_exception(failure)
         self._balance_fast_sweep()
 
-    def _reconcile(self, key: Key, observed: Observed) -> Steps:
+    def _reconcile(self, key: Key, observed: Observed, causes: Sequence[str]) -> Steps:
         """Decide and write; looked at again where somebody was faster. Returns what prevented it."""
         for attempt in range(1, CONFLICT_TRIES + 1):
             try:
                 if attempt > 1:
                     observed = self._function.observe(self._kube, [key])[key]
-                yield from self._write(key, observed)
+                yield from self._write(key, observed, causes)
             except Conflict as conflict:
                 failure: Exception = conflict
+                causes = (CONFLICT,)
             except Exception as caught:  # noqa: BLE001 - handed to the deliveries, which answer with it
                 failure = caught
                 break
@@ -244,33 +256,59 @@ class Reconciler(Generic[Observed]):
         log.warning("reconcile failed", object=str(key), error=str(failure), exc_info=details)
         return failure
 
-    def _write(self, key: Key, observed: Observed) -> Generator[bool, None, None]:
+    def _write(self, key: Key, observed: Observed, causes: Sequence[str]) -> Generator[bool, None, None]:
         """Carry out the plan; where a write of it is refused for good, the plan for that."""
-        started = time.monotonic()
-        plan = self._function.reconcile(observed, datetime.now(UTC))
-        refused = self._run(key, plan.does)
+        started, now = time.monotonic(), datetime.now(UTC)
+        plan = self._function.decisions.reconcile(observed, now)
+        decision = self._decided(key, causes, observed, now, plan)
+        refused = self._run(key, decision, plan, plan.does)
         if refused is None:
             self._know(key, observed, plan, started)
             if plan.tells:
                 yield not plan.settled
-                refused = self._run(key, plan.tells)
+                refused = self._run(key, decision, plan, plan.tells)
         if refused is not None:
-            plan = self._function.refused(observed, refused, datetime.now(UTC))
+            now = datetime.now(UTC)
+            plan = self._function.decisions.refused(observed, refused, now)
+            decision = self._decided(key, (decision,), observed, now, plan, refused)
             for effect in plan.effects:
-                self._function.run(effect, self._kube, self._function.name)
+                self._carry_out(decision, plan, effect)
             self._know(key, observed, plan, started)
 
-    def _run(self, key: Key, effects: Iterable[Effect]) -> Refused | None:
-        """Write them, up to one that is refused for good, which is returned."""
+    def _decided(
+        self,
+        key: Key,
+        causes: Sequence[str],
+        observed: Observed,
+        now: datetime,
+        plan: Plan,
+        refused: Refused | None = None,
+    ) -> str:
+        return self.recorder.decision(key, causes, observed, now, plan, refused) if self.recorder else ""
+
+    def _run(self, key: Key, decision: str, plan: Plan, effects: Iterable[Effect]) -> Refused | None:
+        """Write these of the plan, up to one that is refused for good, which is returned."""
         for effect in effects:
             try:
-                self._function.run(effect, self._kube, self._function.name)
+                self._carry_out(decision, plan, effect)
             except WriteError as error:
                 if not error.permanent:
                     raise
                 log.warning("write refused", object=str(key), effect=str(effect), error=str(error))
                 return Refused(effect, error)
         return None
+
+    def _carry_out(self, decision: str, plan: Plan, effect: Effect) -> None:
+        began, failure = time.monotonic(), None
+        try:
+            self._function.run(effect, self._kube, self._function.name)
+        except Exception as caught:
+            failure = caught
+            raise
+        finally:
+            if self.recorder:
+                place = next(place for place, it in enumerate(plan.effects) if it is effect)
+                self.recorder.write(decision, place, failure, time.monotonic() - began)
 
     def _know(self, key: Key, observed: Observed, plan: Plan, started: float) -> None:
         """Keep in mind what was done, and will be told."""
@@ -283,7 +321,7 @@ class Reconciler(Generic[Observed]):
         if plan.requeue_after is None:
             self._timers.cancel(key)
         else:
-            self._timers.at(time.monotonic() + plan.requeue_after, partial(self.submit, [key]), name=key)
+            self._timers.at(time.monotonic() + plan.requeue_after, partial(self.submit, [key], TIMER), name=key)
         log.info(
             "reconciled",
             object=str(key),

@@ -5,6 +5,7 @@ The body of a 202 is empty: one that is no CloudEvent would be a failure to the 
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from pathlib import Path
@@ -18,6 +19,7 @@ from kaito.runtime.delivery import deliver
 from kaito.runtime.kube import Kube, KubeError
 from kaito.runtime.log import configure
 from kaito.runtime.reconciler import Function, Reconciler
+from kaito.runtime.recording import sinks
 
 log = structlog.get_logger()
 
@@ -68,7 +70,10 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         configure()
-        reconciler = Reconciler(self._function, Kube.from_environment())
+        recorder = sinks.recorder(self._function.name, self._function.installation, os.environ)
+        reconciler = Reconciler(self._function, Kube.from_environment(), recorder=recorder)
+        if recorder:
+            atexit.register(recorder.close)
         app = create_app(self._function.name, reconciler)
         # Beside the first answers: a request waits for this process, and not for all there is to be listed.
         threading.Thread(target=sweep_at_start, args=(reconciler,), name="first-sweep", daemon=True).start()

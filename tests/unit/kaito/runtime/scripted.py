@@ -18,14 +18,15 @@ class ScriptedReconciler:
 
     def __init__(self, outcome: Exception | None = None, sweep: Exception | None = None) -> None:
         self.outcome, self.sweep_fails = outcome, sweep
+        self.recorder = None
         self.heard: list[Event] = []
         self.asked: list[str] = []
 
-    def hear(self, event: Event) -> list[Future[None]]:
+    def hear(self, event: Event, cause: str = "") -> list[Future[None]]:
         self.heard.append(event)
         return [self._answer(str(KEY))] if event.data.get("ours", True) else []
 
-    def sweep(self) -> list[Future[None]]:
+    def sweep(self, cause: str = "") -> list[Future[None]]:
         if self.sweep_fails:
             raise self.sweep_fails
         return [self._answer("sweep")]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from kaito.api.resources import NODE, WORKSPACE, Kind, Object
 from kaito.runtime import progress
+from kaito.runtime.decisions import Decisions
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, Kube, KubeError, Unavailable
@@ -86,8 +87,7 @@ class Fixture:
             observe=self._observe,
             own=lambda name: self.own(name),
             others=lambda name: self.others,
-            reconcile=self._decide,
-            refused=self._refused,
+            decisions=Decisions(self._decide, self._refused, ()),
             fast_sweep=fast_sweep("test"),
             hears=lambda _: self.hears,
         )

@@ -1,0 +1,1 @@
+"""Recordings of functions: read, shown and decided again."""

@@ -1,0 +1,146 @@
+"""What records say, as CloudEvents. Secrets are left out here.
+
+``installation``: what a function was started with; ``object``: a Kubernetes object, once, by its digest; ``delivery``:
+what came over HTTP, and ``answer``: what it was answered; ``decision``: what was observed, the clock, the plan, and
+what it was looked at for; ``write``: what became of one effect of a plan; ``lost``: how many records there was no room
+for.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from kaito.api.redaction import redacted
+from kaito.api.resources import Object
+from kaito.runtime.events import BadEvent, Event, parse
+from kaito.runtime.keys import Key
+from kaito.runtime.plan import Plan, Refused
+from kaito.runtime.recording import codec
+
+PREFIX: Final = "sh.kaito.recording."
+INSTALLATION, OBJECT, DELIVERY, ANSWER = "installation", "object", "delivery", "answer"
+DECISION, WRITE, LOST = "decision", "write", "lost"
+#: Objects whose digests are remembered, and deliveries.
+_REMEMBERED: Final = 20_000
+#: Headers that say who sends.
+_UNSEEN: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+class Records:
+    """Those of one process, in their order. Not thread-safe."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._kept: OrderedDict[str, None] = OrderedDict()
+        self._versions: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._attempts: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._new: list[tuple[str, Object]] = []
+
+    def forget(self) -> None:
+        """What was told is not beside what will be: each object is told anew."""
+        self._kept.clear()
+        self._versions.clear()
+
+    def event(self, kind: str, name: str, when: datetime, subject: str, data: Object) -> Iterator[Event]:
+        """The record, after the objects that it names and that were not told yet."""
+        new, self._new = self._new, []
+        for digest, obj in new:
+            yield self._made(OBJECT, digest, when, f"{obj['kind']}/{obj['metadata'].get('name', '')}", {"object": obj})
+        yield self._made(kind, name, when, subject, data)
+
+    def delivery(self, headers: Mapping[str, str], body: bytes) -> tuple[str, Object]:
+        """Its subject is what the event is about, where it is one."""
+        data: Object = {"headers": {k: redacted(v) for k, v in headers.items() if k.lower() not in _UNSEEN}}
+        text, changed = _without_secrets(body)
+        data |= {"body": text} if isinstance(text, str) else {"body_base64": base64.b64encode(text).decode()}
+        if changed:
+            data["redacted"] = True
+        try:
+            event = parse(headers, body)
+        except BadEvent:
+            return "", data
+        data["attempt"] = self._attempt(event)
+        return event.subject or "", data
+
+    def decision(
+        self, key: Key, because: Sequence[str], observed: object, now: datetime, plan: Plan, refused: Refused | None
+    ) -> tuple[str, Object]:
+        return str(key), {
+            "key": self.dump(key),
+            "because": list(because),
+            "now": exact(now),
+            "observed": self.dump(observed),
+            "plan": self.dump(plan),
+            "refused": self.dump(refused),
+        }
+
+    def error(self, error: Exception) -> Object:
+        return {"type": type(error).__name__, "message": redacted(str(error))}
+
+    def dump(self, value: object) -> object:
+        return codec.dump(value, self._keep)
+
+    def _keep(self, obj: Object) -> str:
+        meta = obj["metadata"]
+        version = str(meta.get("uid", "")), str(meta.get("resourceVersion", ""))
+        known = self._versions.get(version) if all(version) else None
+        if known is not None and known in self._kept:
+            return known
+        seen = redacted(obj)
+        name = codec.digest(seen)
+        if name not in self._kept:
+            self._new.append((name, seen))
+            _remember(self._kept, name, None)
+        if all(version):
+            _remember(self._versions, version, name)
+        return name
+
+    def _attempt(self, event: Event) -> int:
+        """The how manieth it is of this event, from 1."""
+        of = event.source, event.id
+        _remember(self._attempts, of, self._attempts.pop(of, 0) + 1)
+        return self._attempts[of]
+
+    def _made(self, kind: str, name: str, when: datetime, subject: str, data: Object) -> Event:
+        attributes = {
+            "specversion": "1.0",
+            "id": name,
+            "source": self._source,
+            "type": PREFIX + kind,
+            "time": exact(when),
+            "datacontenttype": "application/json",
+        }
+        if subject:
+            attributes["subject"] = subject
+        return Event(attributes, codec.canonical(data).encode(errors="replace"))
+
+
+def exact(moment: datetime) -> str:
+    """In UTC, with all of its microseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _remember(known: OrderedDict[Any, Any], key: object, value: object) -> None:
+    known[key] = value
+    if len(known) > _REMEMBERED:
+        known.popitem(last=False)
+
+
+def _without_secrets(body: bytes) -> tuple[str | bytes, bool]:
+    """The body, as text where it is one, and whether anything of it was left out; to the byte what came, if not."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return body, False
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        shown: str = redacted(text)
+        return shown, shown != text
+    seen = redacted(value)
+    return (text, False) if seen == value else (json.dumps(seen, separators=(",", ":")), True)

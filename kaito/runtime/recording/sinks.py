@@ -1,0 +1,114 @@
+"""Where records go: a file of this machine, or the recorder of a cluster."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+
+from kaito.runtime.events import Event, to_json
+from kaito.runtime.recording.installation import Installation
+from kaito.runtime.recording.recorder import Recorder, Sink
+
+VARIABLE: Final = "KAITO_RECORDING"
+MOST_VARIABLE: Final = "KAITO_RECORDING_MEGABYTES"
+ENDING: Final = ".ndjson"
+_MEGABYTE: Final = 1 << 20
+_DEFAULT_MEGABYTES: Final = 64
+#: CloudEvents' batched content mode.
+BATCH: Final = "application/cloudevents-batch+json"
+#: Tries to reach the recorder, which may be at zero, and seconds before the second; each wait is twice the one before.
+_TRIES, _WAIT = 6, 0.5
+_TIMEOUT: Final = urllib3.Timeout(connect=5, read=60)
+
+
+class FileSink:
+    """A file of lines, one event each, in JSON. With the half of ``most`` bytes another begins, and of those before
+    only the last stays."""
+
+    def __init__(self, file: Path, most: int) -> None:
+        self._file, self._most = file, most
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._out = file.open("ab")
+
+    def put(self, events: Sequence[Event]) -> bool:
+        self._out.write(b"".join(line(event) for event in events))
+        self._out.flush()
+        if self._out.tell() * 2 < self._most:
+            return True
+        self._out.close()
+        self._file.rename(self._file.with_suffix(f".1{ENDING}"))
+        self._out = self._file.open("ab")
+        return False
+
+    def close(self) -> None:
+        self._out.close()
+
+
+class HttpSink:
+    """The recorder at ``url``, which takes batches of events."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool = urllib3.PoolManager(retries=False, timeout=_TIMEOUT)
+        self._closed = threading.Event()
+
+    def put(self, events: Sequence[Event]) -> bool:
+        body = json.dumps([to_json(event) for event in events]).encode()
+        for attempt in range(_TRIES):
+            said = self._post(body)
+            if not said:
+                return True
+            self._closed.wait(_WAIT * 2**attempt)
+        raise OSError(f"the recorder at {self._url} does not take them: {said}")
+
+    def _post(self, body: bytes) -> str:
+        """Why they were not taken; empty where they were."""
+        try:
+            answer = self._pool.request("POST", self._url, body=body, headers={"Content-Type": BATCH})
+        except urllib3.exceptions.HTTPError as error:
+            return str(error)
+        return "" if answer.status < 300 else f"{answer.status} {answer.data[:200].decode(errors='replace')}"
+
+    def close(self) -> None:
+        self._closed.set()
+        self._pool.clear()
+
+
+def recorder(function: str, installation: Installation, environment: Mapping[str, str]) -> Recorder | None:
+    """What records, where ``environment`` asks for that. Raises ValueError."""
+    where = sink(environment, function)
+    return Recorder(function, version("kaito"), installation, where) if where else None
+
+
+def sink(environment: Mapping[str, str], function: str) -> Sink | None:
+    """What ``KAITO_RECORDING`` says: a directory as file:///PATH, a recorder as http://HOST/, or nothing. Raises
+    ValueError."""
+    given = environment.get(VARIABLE, "")
+    if not given:
+        return None
+    url = urlsplit(given)
+    if url.scheme == "file" and not url.netloc and url.path:
+        return FileSink(Path(unquote(url.path)) / f"{function}-{secrets.token_hex(4)}{ENDING}", _most(environment))
+    if url.scheme in ("http", "https") and url.netloc:
+        return HttpSink(given)
+    raise ValueError(f"{VARIABLE} is {given!r}; it must be file:///DIRECTORY, http://RECORDER/, or empty")
+
+
+def line(event: Event) -> bytes:
+    """As a recording has it."""
+    return json.dumps(to_json(event), sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _most(environment: Mapping[str, str]) -> int:
+    given = environment.get(MOST_VARIABLE, str(_DEFAULT_MEGABYTES))
+    if not given.isdecimal() or int(given) == 0:
+        raise ValueError(f"{MOST_VARIABLE} is {given!r}; it must be a number of megabytes, from 1 on")
+    return int(given) * _MEGABYTE

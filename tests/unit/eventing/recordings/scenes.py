@@ -1,0 +1,63 @@
+"""Recordings of the real decisions of each function, about objects that tests of them have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import presets
+from eventing.recordings.replay import FUNCTIONS
+from functions.tuning.settings import FOLDER_VARIABLE, SHIPPED
+from kaito.api.resources import WORKSPACE, Object
+from kaito.runtime.keys import Key
+from kaito.runtime.recording.installation import Installation
+from kaito.runtime.recording.recorder import Recorder
+from tests.recorded import Kept
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+KEY = Key(WORKSPACE, "default", "phi")
+
+
+class Told:
+    """One process of a function: it is told of events, decides by its own code, and all writes are done."""
+
+    def __init__(self, function: str, sink: Kept, environment: Mapping[str, str] | None = None) -> None:
+        folders: dict[str, Path] = {presets.FOLDER_VARIABLE: presets.FOLDER, FOLDER_VARIABLE: SHIPPED}
+        self._decisions = FUNCTIONS[function](environment or {})
+        self._recorder = Recorder(function, "0.1.0", Installation.of(environment or {}, folders), sink)
+        self._now = NOW
+
+    def event(self, obj: Object, observed: Any, verb: str = "update", key: Key = KEY) -> str:
+        """Returns what the recording calls the delivery."""
+        self._now += timedelta(seconds=1)
+        meta = obj["metadata"]
+        headers = {
+            "ce-specversion": "1.0",
+            "ce-id": f"event-{self._now:%S}",
+            "ce-source": "https://kubernetes.default.svc",
+            "ce-type": f"dev.knative.apiserver.resource.{verb}",
+            "ce-apiversion": obj["apiVersion"],
+            "ce-kind": obj["kind"],
+            "ce-name": meta["name"],
+            "ce-namespace": meta.get("namespace", ""),
+            "content-type": "application/json",
+        }
+        delivery = self._recorder.delivery(headers, json.dumps(obj).encode())
+        if observed is not None:
+            plan = self._decisions.reconcile(observed, self._now)
+            decision = self._recorder.decision(key, [delivery], observed, self._now, plan, None)
+            for place, _ in enumerate(plan.effects):
+                self._recorder.write(decision, place, None, 0.002)
+        self._recorder.answer(delivery, 202, "", 0.01)
+        return delivery
+
+    def close(self) -> None:
+        self._recorder.close()
+
+
+def written(observed: Any, status: Object) -> Any:
+    return replace(observed, workspace={**observed.workspace, "status": status})

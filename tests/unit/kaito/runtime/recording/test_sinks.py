@@ -1,0 +1,96 @@
+"""Where records go, and what is said where they cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kaito.runtime.events import Event
+from kaito.runtime.recording import sinks
+from kaito.runtime.recording.installation import Installation
+from kaito.runtime.recording.sinks import FileSink, HttpSink, line, recorder, sink
+from tests.receiver import Receiver
+
+
+def event(name: str, data: str = "{}") -> Event:
+    attributes = {"specversion": "1.0", "id": name, "source": "s", "type": "t", "datacontenttype": "application/json"}
+    return Event(attributes, data.encode())
+
+
+def ids(file: Path) -> list[str]:
+    return [json.loads(it)["id"] for it in file.read_bytes().splitlines()]
+
+
+def test_a_file_has_an_event_a_line(tmp_path: Path) -> None:
+    where = FileSink(tmp_path / "deep" / "a.ndjson", 1 << 20)
+    assert where.put([event("1", '{"a": "\\u00e9\\n"}'), event("2")])
+    where.close()
+    first, second = (tmp_path / "deep" / "a.ndjson").read_bytes().splitlines()
+    assert json.loads(first)["data"] == {"a": "\u00e9\n"}
+    assert first + b"\n" == line(event("1", '{"a": "\\u00e9\\n"}'))
+    assert json.loads(second)["id"] == "2"
+
+
+def test_a_file_is_never_larger_than_it_may_be_and_says_when_another_begins(tmp_path: Path) -> None:
+    most = 40 * len(line(event("00")))
+    where = FileSink(tmp_path / "a.ndjson", most)
+    kept = [where.put([event(f"{number:02}")]) for number in range(50)]
+    where.close()
+    assert kept.count(False) == 2
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= most
+    here = ids(tmp_path / "a.1.ndjson") + ids(tmp_path / "a.ndjson")
+    assert here == [f"{number:02}" for number in range(20, 50)], "the oldest went, and no other"
+
+
+def test_the_recorder_gets_batches() -> None:
+    with Receiver() as receiver:
+        where = HttpSink(receiver.url)
+        assert where.put([event("1"), event("2", '{"a": 1}')])
+        where.close()
+        (received,) = receiver.wait(1)
+    assert received.headers["content-type"] == "application/cloudevents-batch+json"
+    assert [it["id"] for it in json.loads(received.body)] == ["1", "2"]
+    assert json.loads(received.body)[1]["data"] == {"a": 1}
+
+
+def test_a_recorder_that_is_away_for_a_while_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "_WAIT", 0.001)
+    with Receiver(lambda _, count: ("", 503 if count < 3 else 202)) as receiver:
+        where = HttpSink(receiver.url)
+        assert where.put([event("1")])
+        assert len(receiver.wait(4)) == 4
+
+
+def test_a_recorder_that_stays_away_is_an_error_that_says_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "_WAIT", 0.001)
+    with Receiver(lambda *_: ("the disk is full", 507)) as receiver:
+        where = HttpSink(receiver.url)
+        with pytest.raises(OSError, match="507 the disk is full"):
+            where.put([event("1")])
+
+
+def test_the_environment_says_where(tmp_path: Path) -> None:
+    assert sink({}, "f") is None
+    assert recorder("f", Installation({}, {}), {}) is None
+    assert isinstance(sink({"KAITO_RECORDING": "http://recorder.kaito-system/"}, "f"), HttpSink)
+    where = sink({"KAITO_RECORDING": (tmp_path / "a b").as_uri()}, "f")
+    assert isinstance(where, FileSink)
+    where.close()
+    (file,) = (tmp_path / "a b").iterdir()
+    assert file.name.startswith("f-")
+    assert file.suffix == ".ndjson"
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"KAITO_RECORDING": "/tmp/x"}, "KAITO_RECORDING is '/tmp/x'; it must be file:///DIRECTORY"),
+        ({"KAITO_RECORDING": "file://host/x"}, "it must be file:///DIRECTORY"),
+        ({"KAITO_RECORDING": "file:///x", "KAITO_RECORDING_MEGABYTES": "0"}, "a number of megabytes, from 1 on"),
+    ],
+)
+def test_what_it_cannot_say(environment: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        sink(environment, "f")

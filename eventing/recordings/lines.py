@@ -45,6 +45,8 @@ def _heard(delivery: Record, decisions: tuple[Record, ...], recording: Recording
         outcome, failed = "never answered", True
     elif answer.data["status"] >= 300:
         outcome, failed = f"{answer.data['status']}: {answer.data['reason']}", True
+    elif not answer.data["hints"]:
+        outcome = "not its concern"
     objects = tuple(dict.fromkeys(it.subject for it in decisions))
     return Line(delivery, described(delivery), decisions, delivery, answer, outcome, failed, objects)
 

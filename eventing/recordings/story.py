@@ -20,9 +20,11 @@ def _story(line: Line, recording: Recording) -> Iterator[str]:
     yield f"{line.record.when:%Y-%m-%d %H:%M:%S.%f} {line.record.function}: {line.what}"
     if line.delivery is not None:
         yield from _told(line.delivery, line.answer)
-    if not line.decisions:
+    if line.delivery is not None and not line.decisions:
         yield ""
-        yield "It said nothing that was not known, so nothing was looked at."
+        hints = line.answer is None or line.answer.data["hints"]
+        why = "what it says is known" if hints else "it is not this function's concern"
+        yield f"Nothing was looked at: {why}."
     for decision in line.decisions:
         yield ""
         yield f"{decision.subject}, {_because(decision, line, recording)}"

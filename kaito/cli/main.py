@@ -311,9 +311,8 @@ def replay(
     verdict = recordings.replayed(found, recordings.Wanted(of_object, function, since, until), event)
     for text in verdict.texts:
         print(text)
-    differ = len(verdict.texts)
-    print(f"{verdict.decisions} decisions, {differ or 'none'} of them {'is' if differ == 1 else 'are'} another today")
-    raise typer.Exit(1 if differ else 0)
+    print(verdict.sum)
+    raise typer.Exit(1 if verdict.texts else 0)
 
 
 @app.command()

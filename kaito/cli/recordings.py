@@ -79,6 +79,11 @@ class Verdict:
     decisions: int
     texts: list[str]
 
+    @property
+    def sum(self) -> str:
+        of = f"{self.decisions} decision{'s' * (self.decisions != 1)}"
+        return f"{of}, {len(self.texts)} of them otherwise today" if self.texts else f"{of}, the same today"
+
 
 def replayed(recording: Recording, wanted: Wanted, event: str = "") -> Verdict:
     """Each decision, in order, made again; those that come of one ``event``, if it is given."""

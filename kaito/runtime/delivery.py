@@ -23,10 +23,11 @@ ANSWER_WITHIN_SECONDS = 50
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``reason``: why it is no 202."""
+    """``reason``: why it is no 202. ``hints``: at how many objects of the function the event hints."""
 
     status: int
     reason: str = ""
+    hints: int = 0
 
 
 def deliver(reconciler: Reconciler[Any], headers: Mapping[str, str], body: bytes) -> Answer:
@@ -37,7 +38,7 @@ def deliver(reconciler: Reconciler[Any], headers: Mapping[str, str], body: bytes
     began = time.monotonic()
     delivery = recorder.delivery(headers, body)
     answer = _answered(reconciler, headers, body, delivery)
-    recorder.answer(delivery, answer.status, answer.reason, time.monotonic() - began)
+    recorder.answer(delivery, answer.status, answer.reason, answer.hints, time.monotonic() - began)
     return answer
 
 
@@ -51,10 +52,10 @@ def _answered(reconciler: Reconciler[Any], headers: Mapping[str, str], body: byt
         return _failure(error)
     pending = wait(futures, timeout=ANSWER_WITHIN_SECONDS).not_done
     if pending:
-        return Answer(503, "the reconcile is still running")
+        return Answer(503, "the reconcile is still running", len(futures))
     failures = [failure for future in futures if (failure := future.exception()) is not None]
-    return _failure(failures[0]) if failures else Answer(202)
+    return _failure(failures[0], len(futures)) if failures else Answer(202, hints=len(futures))
 
 
-def _failure(error: BaseException) -> Answer:
-    return Answer(409 if isinstance(error, Conflict) else 503, str(error))
+def _failure(error: BaseException, hints: int = 0) -> Answer:
+    return Answer(409 if isinstance(error, Conflict) else 503, str(error), hints)

@@ -59,9 +59,9 @@ def test_what_happened_is_shown_and_decided_again(user: User, recording: Path) -
 
     again = user.kaito("replay", str(recording))
     assert again.returncode == 0, again.stdout
-    assert again.stdout.splitlines()[-1].endswith("decisions, none of them are another today")
+    assert again.stdout.splitlines()[-1].endswith("decisions, the same today")
     chosen = user.kaito("replay", str(recording), "--event", str(event["id"]))
-    assert chosen.stdout.startswith("1 decisions, none")
+    assert chosen.stdout == "1 decision, the same today\n"
 
 
 def test_no_secret_is_in_it(user: User, recording: Path) -> None:

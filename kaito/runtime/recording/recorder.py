@@ -70,9 +70,10 @@ class Recorder:
         """It came; returns what it is called here."""
         return self._say(records.DELIVERY, lambda: self._records.delivery(headers, body))
 
-    def answer(self, delivery: str, status: int, reason: str, seconds: float) -> None:
-        data = {"delivery": delivery, "status": status, "reason": redacted(reason), "seconds": round(seconds, 6)}
-        self._say(records.ANSWER, lambda: ("", data))
+    def answer(self, delivery: str, status: int, reason: str, hints: int, seconds: float) -> None:
+        """``hints``: at how many objects of the function it hinted."""
+        said = {"status": status, "reason": redacted(reason), "hints": hints, "seconds": round(seconds, 6)}
+        self._say(records.ANSWER, lambda: ("", {"delivery": delivery, **said}))
 
     def decision(
         self, key: Key, because: Sequence[str], observed: object, now: datetime, plan: Plan, refused: Refused | None

@@ -31,8 +31,8 @@ class Told:
         self._recorder = Recorder(function, "0.1.0", Installation.of(environment or {}, folders), sink)
         self._now = NOW
 
-    def event(self, obj: Object, observed: Any, verb: str = "update", key: Key = KEY) -> str:
-        """Returns what the recording calls the delivery."""
+    def event(self, obj: Object, observed: Any, verb: str = "update", key: Key = KEY, hints: int = 1) -> str:
+        """Returns what the recording calls the delivery; nothing is ``observed`` where it says nothing new."""
         self._now += timedelta(seconds=1)
         meta = obj["metadata"]
         headers = {
@@ -52,7 +52,7 @@ class Told:
             decision = self._recorder.decision(key, [delivery], observed, self._now, plan, None)
             for place, _ in enumerate(plan.effects):
                 self._recorder.write(decision, place, None, 0.002)
-        self._recorder.answer(delivery, 202, "", 0.01)
+        self._recorder.answer(delivery, 202, "", hints, 0.01)
         return delivery
 
     def close(self) -> None:

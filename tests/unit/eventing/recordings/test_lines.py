@@ -21,10 +21,11 @@ def history() -> Recording:
     told.event(workspace(), Observed(workspace()), "add")
     told.event(machine(), Observed(workspace(), (machine(),)))
     told.event(machine(), None)
+    told.event(machine(), None, hints=0)
     recorder = told._recorder
     unanswered = recorder.delivery({"content-type": "text/plain"}, b"what")
     refused = recorder.delivery({}, b"")
-    recorder.answer(refused, 400, "not a CloudEvent", 0.001)
+    recorder.answer(refused, 400, "not a CloudEvent", 0, 0.001)
     timer = recorder.decision(KEY, ["timer"], Observed(None), NOW, Plan(), None)
     failing = recorder.decision(KEY, [unanswered], Observed(None), NOW, Plan(), None)
     recorder.write(failing, 0, Unavailable(503, "", "away"), 0.5)
@@ -39,6 +40,7 @@ def test_a_line_says_what_happened_and_what_came_of_it() -> None:
         ("add Workspace/default/phi", "2 writes", False),
         ("update Machine/ws802fbe327", "1 write", False),
         ("update Machine/ws802fbe327", "nothing new", False),
+        ("update Machine/ws802fbe327", "not its concern", False),
         ("(no CloudEvent)", "never answered", True),
         ("(no CloudEvent)", "400: not a CloudEvent", True),
         ("(timer) workspace/default/phi", "as it should be", False),
@@ -80,8 +82,9 @@ def test_the_story_of_the_next_has_what_had_changed() -> None:
 
 def test_what_said_nothing_new_has_a_short_story() -> None:
     recording = history()
-    text = story(list(lines(recording))[2], recording)
-    assert text.endswith("It said nothing that was not known, so nothing was looked at.")
+    _, _, known, other, *_ = (story(it, recording) for it in lines(recording))
+    assert known.endswith("Nothing was looked at: what it says is known.")
+    assert other.endswith("Nothing was looked at: it is not this function's concern.")
 
 
 def test_a_write_that_failed_and_one_that_never_was() -> None:

@@ -47,7 +47,7 @@ def test_all_of_it_is_told_in_order_and_each_object_once() -> None:
     made.write(first, 0, None, 0.25)
     second = made.decision(KEY, ["timer"], workspace(), NOW, plan, None)
     made.write(second, 0, KubeError(503, "", "gone"), 0.5)
-    made.answer(delivery, 202, "", 1.5)
+    made.answer(delivery, 202, "", 2, 1.5)
     made.close()
     assert sink.closed
     kinds = [it["type"].rpartition(".")[2] for it in sink.events]
@@ -66,7 +66,13 @@ def test_all_of_it_is_told_in_order_and_each_object_once() -> None:
     done, failed = (it["data"] for it in sink.of("write"))
     assert (done["decision"], done["effect"], done["error"], done["seconds"]) == (first, 0, None, 0.25)
     assert failed["error"] == {"type": "KubeError", "message": "503: gone"}
-    assert sink.of("answer")[0]["data"] == {"delivery": delivery, "status": 202, "reason": "", "seconds": 1.5}
+    assert sink.of("answer")[0]["data"] == {
+        "delivery": delivery,
+        "status": 202,
+        "reason": "",
+        "hints": 2,
+        "seconds": 1.5,
+    }
     names = [it["id"] for it in sink.events if "object" not in it["type"]]
     assert names == sorted(names)
     assert len({it["source"] for it in sink.events}) == 1
@@ -108,7 +114,7 @@ def test_a_canary_is_nowhere(tmp_path: Path) -> None:
     seen = workspace(tuning={"input": {"urls": [signed]}}, inference={"env": [{"name": "HF_TOKEN", "value": canary}]})
     decision = made.decision(KEY, [delivery], seen, NOW, applying(seen), None)
     made.write(decision, 0, KubeError(422, "", f"no {signed}"), 0)
-    made.answer(delivery, 503, f"no {signed}", 0)
+    made.answer(delivery, 503, f"no {signed}", 0, 0)
     made.close()
     assert len(sink.of("delivery")) == 3
     assert len(sink.of("decision")) == len(sink.of("write")) == 1

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from eventing.recordings.plain import as_yaml, changes, plain
 from eventing.recordings.recording import Record, Recording, RecordingError
@@ -24,14 +24,21 @@ from functions.workspace.reconcile import NAME as WORKSPACE
 from kaito.api.redaction import redacted
 from kaito.api.resources import Object
 from kaito.runtime.decisions import Decisions
+from kaito.runtime.events import Event
+from kaito.runtime.keys import Key
 from kaito.runtime.recording import codec
 from kaito.runtime.recording.codec import CodecError
 
-FUNCTIONS: Final[Mapping[str, Callable[[Mapping[str, str]], Decisions[Any]]]] = {
-    WORKSPACE: workspace.decisions,
-    PROVISIONER: provisioner.decisions,
-    TUNING: tuning.decisions,
-}
+
+class Replayable(Protocol):
+    """The module of a function, as far as it needs no cluster."""
+
+    def keys(self, event: Event, /) -> Iterable[Key]: ...
+
+    def decisions(self, environment: Mapping[str, str], /) -> Decisions[Any]: ...
+
+
+FUNCTIONS: Final[Mapping[str, Replayable]] = {WORKSPACE: workspace, PROVISIONER: provisioner, TUNING: tuning}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ class Replay:
         if known not in self._decisions:
             environment = installation.restore(self._directory / str(len(self._decisions)))
             try:
-                self._decisions[known] = FUNCTIONS[function](environment)
+                self._decisions[known] = FUNCTIONS[function].decisions(environment)
             except ValueError as error:
                 raise RecordingError(f"{process} was started with what this release does not take: {error}") from error
         return self._decisions[known]

@@ -18,9 +18,11 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
+from eventing.recordings.recording import RecordingError
 from kaito.api.resources import WORKSPACE
-from kaito.cli import circle, demonstration, planning, recordings, story
+from kaito.cli import circle, demonstration, planning, recorded, story
 from kaito.cli.interrupts import sigterm_as_ctrl_c, undisturbed
+from kaito.cli.options import DEFAULT_DIRECTORY, Directory, Format, Kubeconfig, Output
 from kaito.cli.watching import EventLog, screen, workspaces_table
 from kaito.embedded.arm.azure import Azure
 from kaito.embedded.error import EmbeddedError
@@ -33,7 +35,6 @@ from kaito.runtime.log import configure
 from presets import CatalogueError, manifest
 from presets.catalogue import FOLDER
 
-DEFAULT_DIRECTORY: Final = Path(".kaito")
 REFRESH_SECONDS: Final = 0.5
 DOWN_SECONDS: Final = 30.0
 
@@ -43,14 +44,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(recorded.events_app, name="events")
+app.command()(recorded.replay)
 console, errors = Console(), Console(stderr=True)
 
 
 class NotAPlatform(EmbeddedError):
     """The directory is somebody else's."""
-
-
-Directory = Annotated[Path, typer.Option("--dir", help="Where the platform keeps its state, logs and kubeconfig.")]
 
 
 class Cloud(StrEnum):
@@ -199,17 +199,6 @@ def demo(
     raise typer.Exit(0 if told else 1)
 
 
-class Output(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-
-
-Format = Annotated[Output, typer.Option("--output", "-o", help="For a person, or for a program.")]
-Kubeconfig = Annotated[
-    Path | None, typer.Option(envvar="KUBECONFIG", help="Of the cluster to ask; left out, none is asked.")
-]
-
-
 @app.command()
 def plan(
     file: Annotated[str, typer.Option("--file", "-f", help="Manifests with Workspaces; - for standard input.")],
@@ -250,71 +239,6 @@ def why(
     raise typer.Exit(0 if explanation.obstacle is None else 1)
 
 
-events_app = typer.Typer(no_args_is_help=False, help="What the functions were told, saw, decided and wrote.")
-app.add_typer(events_app, name="events")
-Recordings = Annotated[
-    list[Path] | None,
-    typer.Option("--recording", "-r", help="A file or directory; left out, that of the platform in --dir."),
-]
-OfObject = Annotated[str, typer.Option("--object", help="Only of this, as KIND/NAMESPACE/NAME or an end of it.")]
-OfFunction = Annotated[str, typer.Option("--function", help="Only of workspace, provisioner or tuning.")]
-Since = Annotated[datetime | None, typer.Option("--since", parser=recordings.moment, metavar="TIME")]
-Until = Annotated[datetime | None, typer.Option("--until", parser=recordings.moment, metavar="TIME")]
-
-
-@events_app.callback(invoke_without_command=True)
-def events(
-    context: typer.Context,
-    recording: Recordings = None,
-    of_object: OfObject = "",
-    function: OfFunction = "",
-    since: Since = None,
-    until: Until = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only those that something went wrong with.")] = False,
-    output: Format = Output.TEXT,
-    directory: Directory = DEFAULT_DIRECTORY,
-) -> None:
-    """List what the functions were told, and what came of it."""
-    if context.invoked_subcommand is not None:
-        return
-    found = recordings.opened(recording or (), directory)
-    wanted = recordings.Wanted(of_object, function, since, until, failed)
-    if output is Output.JSON:
-        print(recordings.listed_json(found, wanted))
-    else:
-        for line in recordings.listed(found, wanted):
-            print(line)
-
-
-@events_app.command("show")
-def show(
-    name: Annotated[str, typer.Argument(metavar="ID", help="Of an event, or what the recording calls it.")],
-    recording: Recordings = None,
-    directory: Directory = DEFAULT_DIRECTORY,
-) -> None:
-    """One event: what was seen because of it, what was decided and why, and what was written."""
-    print(recordings.shown(recordings.opened(recording or (), directory), name))
-
-
-@app.command()
-def replay(
-    recording: Annotated[list[Path] | None, typer.Argument(metavar="FILE", show_default=False)] = None,
-    event: Annotated[str, typer.Option("--event", metavar="ID", help="Only what came of this event.")] = "",
-    of_object: OfObject = "",
-    function: OfFunction = "",
-    since: Since = None,
-    until: Until = None,
-    directory: Directory = DEFAULT_DIRECTORY,
-) -> None:
-    """Have this release decide again what was decided; print where it would do otherwise. Exit code 1 if anywhere."""
-    found = recordings.opened(recording or (), directory)
-    verdict = recordings.replayed(found, recordings.Wanted(of_object, function, since, until), event)
-    for text in verdict.texts:
-        print(text)
-    print(verdict.sum)
-    raise typer.Exit(1 if verdict.texts else 0)
-
-
 @app.command()
 def catalogue(folder: Annotated[Path, typer.Argument(show_default=False)] = FOLDER) -> None:
     """A catalogue of models and instance types as a ConfigMap, for `kubectl apply -f -`.
@@ -328,7 +252,7 @@ def main() -> None:
     """Errors that the user can do something about end in a sentence, not a traceback."""
     try:
         app()
-    except (EmbeddedError, KubeError, CatalogueError) as error:
+    except (EmbeddedError, KubeError, CatalogueError, RecordingError) as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 

@@ -21,10 +21,12 @@ from kaito.embedded.arm.azure import Azure
 from kaito.embedded.cache import cache_dir
 from kaito.embedded.controlplane import ControlPlane
 from kaito.embedded.error import EmbeddedError
+from kaito.embedded.faults import Faults, FaultyTransport
 from kaito.embedded.images import ImageStore
 from kaito.embedded.knative.proxy import FrontProxy
 from kaito.embedded.knative.route import RouteError
 from kaito.embedded.knative.runner import Runner
+from kaito.embedded.knative.transport import ServiceTransport
 from kaito.embedded.models import ModelStore
 from kaito.embedded.process import ProcessTable
 from kaito.embedded.recordings import recorded
@@ -49,6 +51,7 @@ class Platform:
 
     ``azure``: whose agent pools are the nodes, instead of the local cloud's Node objects.
     ``runs``: the namespace whose Services are run, where something else stands in for the others'; None for all.
+    ``faults``: what goes wrong with the events for the functions, and on purpose.
     """
 
     def __init__(
@@ -60,8 +63,9 @@ class Platform:
         site: Site = LOOPBACK,
         azure: Azure | None = None,
         runs: str | None = None,
+        faults: Faults | None = None,
     ) -> None:
-        self.directory = directory
+        self.directory, self._faults = directory, faults
         self._site, self._runs = site, runs
         self._observer, self._azure = observer or NoObserver(), azure
         self._overlay = overlay or manifests.CONFIG / "overlays" / ("arm" if azure else "embedded")
@@ -117,7 +121,8 @@ class Platform:
         if problems := wait_running(runner.acquire, functions, _FUNCTIONS_SECONDS):
             said = "; ".join(f"function {name} is not ready: {problem}" for name, problem in sorted(problems.items()))
             raise PlatformError(f"after {_FUNCTIONS_SECONDS:.0f} s, {said}; the logs are in {self.directory / 'logs'}")
-        wiring = Wiring(self.kube, self._kube_as, runner.acquire, self._observer)
+        services = FaultyTransport(runner.acquire, self._faults) if self._faults else ServiceTransport(runner.acquire)
+        wiring = Wiring(self.kube, self._kube_as, services, self._observer)
         wiring.start()
         stack.callback(wiring.stop)
 

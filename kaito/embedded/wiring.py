@@ -24,7 +24,7 @@ from kaito.api.resources import API_SERVER_SOURCE, BROKER, KNATIVE_SERVICE, PING
 from kaito.api.status import identity
 from kaito.embedded.knative.follow import Follower
 from kaito.embedded.knative.publish import MANAGER
-from kaito.embedded.knative.transport import CLUSTER_LOCAL, Acquire, ServiceTransport
+from kaito.embedded.knative.transport import CLUSTER_LOCAL, ServiceTransport
 from kaito.runtime.kube import Kube, KubeError
 
 _KINDS: Final = (BROKER, TRIGGER, PING_SOURCE, API_SERVER_SOURCE)
@@ -34,12 +34,14 @@ log = structlog.get_logger()
 class Wiring:
     """From ``start`` to ``stop``. ``kube_as(user)`` connects with the rights of a source's service account.
 
-    Events for Knative Services go by ``acquire`` to their processes, with no proxy between.
+    Events for Knative Services go by ``services`` to their processes, with no proxy between.
     """
 
-    def __init__(self, kube: Kube, kube_as: Callable[[str], Kube], acquire: Acquire, observer: Observer) -> None:
+    def __init__(
+        self, kube: Kube, kube_as: Callable[[str], Kube], services: ServiceTransport, observer: Observer
+    ) -> None:
         self._kube, self._kube_as = kube, kube_as
-        self._services = ServiceTransport(acquire)
+        self._services = services
         self._broker = Broker(self.resolve, observer, mounts={f"http://*{CLUSTER_LOCAL}": self._services})
         self._pings = PingSources(self.resolve, mounts=self._broker.mounts)
         self._sources: dict[tuple[str, str], tuple[Object, ApiServerSource]] = {}

@@ -16,6 +16,7 @@ from kaito.embedded.knative.host import Host
 from kaito.embedded.knative.pod import Container, ServicePod
 from kaito.embedded.knative.probe import Probing, probe_of
 from kaito.embedded.knative.revision import INTERNAL_ERROR, PodFailure, Revision, internal_error
+from kaito.embedded.process import Process
 from kaito.runtime.kube import KubeError
 
 FIRST_PAUSE: Final = 0.2
@@ -43,6 +44,7 @@ class State:
     phase: Phase
     port: int | None = None
     failure: PodFailure | None = None
+    process: Process | None = None
 
 
 class Replica:
@@ -160,7 +162,7 @@ class Replica:
                     return PodFailure(f"{name.capitalize()}ProbeFailed", message), was_ready
             if readiness.verdict:
                 was_ready = True
-                self._become(State(Phase.READY, container.port))
+                self._become(State(Phase.READY, container.port, process=container.process))
             elif was_ready:
                 self._become(State(Phase.UNREADY))
             elif time.monotonic() >= give_up:

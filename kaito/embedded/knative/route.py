@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from kaito.embedded.process import Process
+
 #: Seconds that an idle connection to a replica is kept: gunicorn closes its end after 2, and a request could meet that.
 KEPT_ALIVE = 1.0
 
@@ -38,7 +40,9 @@ class NotReadyInTime(RouteError):
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A ready replica on loopback ``port``; ``deadline`` (monotonic seconds) is when the request must have ended."""
+    """A ready replica on loopback ``port``; ``deadline`` (monotonic seconds) is when the request must have ended.
+    ``process`` is what answers, where that is one of this platform's."""
 
     port: int
     deadline: float
+    process: Process | None = None

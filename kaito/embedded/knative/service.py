@@ -136,7 +136,7 @@ class LocalService:
                     and (port := replica.state.port)
                     and replica.in_flight < (replica.revision.concurrency or replica.in_flight + 1)
                 ):
-                    return replica, Backend(port, deadline)
+                    return replica, Backend(port, deadline, replica.state.process)
                 if not asked:
                     asked = True
                     self.wake()

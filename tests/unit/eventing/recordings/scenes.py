@@ -27,7 +27,7 @@ class Told:
 
     def __init__(self, function: str, sink: Kept, environment: Mapping[str, str] | None = None) -> None:
         folders: dict[str, Path] = {presets.FOLDER_VARIABLE: presets.FOLDER, FOLDER_VARIABLE: SHIPPED}
-        self._decisions = FUNCTIONS[function](environment or {})
+        self._decisions = FUNCTIONS[function].decisions(environment or {})
         self._recorder = Recorder(function, "0.1.0", Installation.of(environment or {}, folders), sink)
         self._now = NOW
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,14 +97,14 @@ def change(monkeypatch: pytest.MonkeyPatch, function: str, changed: Callable[[An
     """Another release of that function."""
 
     def decisions(environment: Mapping[str, str]) -> Decisions[Any]:
-        before = FUNCTIONS[function](environment)
+        before = FUNCTIONS[function].decisions(environment)
 
         def decide(observed: Any, now: datetime) -> Plan:
             return changed(observed, before.reconcile(observed, now))
 
         return replace(before, reconcile=decide)
 
-    monkeypatch.setattr(replay, "FUNCTIONS", {**FUNCTIONS, function: decisions})
+    monkeypatch.setattr(replay, "FUNCTIONS", {**FUNCTIONS, function: SimpleNamespace(decisions=decisions)})
 
 
 def test_a_changed_release_shows_exactly_the_plans_that_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +153,7 @@ def test_a_refused_write_is_decided_again() -> None:
     told.event(obj, Observed(obj))
     effect = Apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "phi"}}, "wanted")
     refused = Refused(effect, KubeError(422, "Invalid", "no"))
-    decided = FUNCTIONS["kaito-workspace"]({})
+    decided = FUNCTIONS["kaito-workspace"].decisions({})
     plan = decided.refused(Observed(obj), refused, NOW)
     recorder: Recorder = told._recorder
     recorder.decision(KEY, ["x"], Observed(obj), NOW, plan, refused)

@@ -13,6 +13,7 @@ from eventing.delivery import Unresolved
 from eventing.dispatch import NoObserver
 from kaito.api.resources import Object
 from kaito.embedded.knative.route import Backend, UnknownRoute
+from kaito.embedded.knative.transport import ServiceTransport
 from kaito.embedded.wiring import Wiring
 from kaito.runtime.kube import Kube, KubeError, Unavailable, WatchEvent
 from tests.receiver import Receiver
@@ -81,7 +82,7 @@ def nowhere(namespace: str, name: str) -> AbstractContextManager[Backend]:
 @contextmanager
 def running(cluster: Cluster) -> Iterator[None]:
     kube = cast("Kube", cluster)
-    wiring = Wiring(kube, lambda user: kube, nowhere, NoObserver())
+    wiring = Wiring(kube, lambda user: kube, ServiceTransport(nowhere), NoObserver())
     wiring.start()
     try:
         yield
@@ -141,7 +142,7 @@ def test_a_status_is_written_at_a_change_only_and_again_where_that_failed(refusa
 )
 def test_a_destination_that_leads_nowhere_is_unresolved(destination: Any, missing: str) -> None:
     kube = cast("Kube", Cluster([], []))
-    wiring = Wiring(kube, lambda user: kube, nowhere, NoObserver())
+    wiring = Wiring(kube, lambda user: kube, ServiceTransport(nowhere), NoObserver())
     with pytest.raises(Unresolved, match=missing):
         wiring.resolve(destination, "ns")
     wiring.stop()

@@ -17,6 +17,7 @@ from kaito.cli.recordings import Wanted
 from kaito.embedded.faults import Fault, Faults
 from kaito.embedded.rerun import rerun
 from kaito.runtime.events import Event
+from kaito.runtime.log import configure
 
 Say = Callable[[str], None]
 
@@ -88,8 +89,9 @@ def fuzzed(recording: Recording, wanted: Wanted, kinds: Sequence[Fault], seed: i
     history = [it for it in steps(recording) if wanted.named("/".join(("workspace", *it.name)))]
     if not history:
         raise RecordingError("nobody applies a Workspace in this recording: there is no history to be run")
-    with tempfile.TemporaryDirectory(prefix="kaito-fuzz-") as directory:
-        found = rerun(history, config_maps(recording), Path(directory), Faults(kinds, seed), say)
+    with tempfile.TemporaryDirectory(prefix="kaito-fuzz-") as folder, (Path(folder) / "log").open("w") as log_file:
+        configure(log_file)
+        found = rerun(history, config_maps(recording), Path(folder), Faults(kinds, seed), say)
     counts = ", ".join(f"{count} x {kind}" for kind, count in sorted(found.happened.items())) or "none"
     say(f"faults: {counts}, in {found.seconds:.1f} s")
     for line in found.difference:

@@ -38,7 +38,8 @@ def scenes(number: int) -> Iterator[tuple[str, Object, Any]]:
 
     def mine(obj: Object) -> Object:
         meta = {**obj["metadata"], "uid": f"{obj['metadata'].get('uid', obj['kind'])}-{number}"}
-        return {**obj, "metadata": {**meta, "resourceVersion": str(number * 100 + len(json.dumps(obj)))}}
+        version = str(number * 10_000 + len(json.dumps(obj)))
+        return {**obj, "metadata": {**meta, "resourceVersion": version, "creationTimestamp": "2026-11-23T11:59:00Z"}}
 
     obj, claim, ready = mine(workspace()), mine(machine()), mine(machine(ready=True))
     yield "kaito-workspace", obj, Observed(obj)

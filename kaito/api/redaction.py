@@ -7,6 +7,7 @@ what is kept decides what was decided: whatever hashes an object for later hashe
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 REDACTED: Final = "REDACTED"
@@ -32,6 +33,8 @@ _SHAPES: Final = re.compile(
     re.DOTALL,
 )
 _USER: Final = re.compile(r"(?<=://)[^\s/@\"']+@")
+#: Characters of a text that is remembered.
+_SHORT: Final = 256
 #: kubectl's copy of the whole object.
 _COPY: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -40,7 +43,7 @@ def redacted(value: Any) -> Any:
     """The same value with ``REDACTED`` in the place of what is secret: the data of a Secret, what is kept under the
     name of one (passwords, tokens, signatures of URLs), users in URLs, and what has the shape of one."""
     if isinstance(value, str):
-        return _text(value)
+        return _short(value) if len(value) <= _SHORT else _text(value)
     if isinstance(value, list | tuple):
         return [redacted(item) for item in value]
     if isinstance(value, dict):
@@ -58,13 +61,24 @@ def _mapping(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _field(key: str, item: Any) -> Any:
-    if key == _COPY or (isinstance(item, str) and item and _SECRET_NAME.fullmatch(key)):
+    if key == _COPY or (isinstance(item, str) and item and _names_secret(key)):
         return REDACTED
     return redacted(item)
 
 
+@lru_cache(maxsize=4096)
+def _names_secret(key: str) -> bool:
+    return _SECRET_NAME.fullmatch(key) is not None
+
+
 def _hidden(item: Any) -> Any:
     return dict.fromkeys(item, REDACTED) if isinstance(item, dict) else REDACTED
+
+
+@lru_cache(maxsize=16384)
+def _short(text: str) -> str:
+    """The same few texts are in every object."""
+    return _text(text)
 
 
 def _text(text: str) -> str:

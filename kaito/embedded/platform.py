@@ -51,7 +51,8 @@ class Platform:
 
     ``azure``: whose agent pools are the nodes, instead of the local cloud's Node objects.
     ``runs``: the namespace whose Services are run, where something else stands in for the others'; None for all.
-    ``faults``: what goes wrong with the events for the functions, and on purpose.
+    ``faults``: what goes wrong with the events for the functions, and on purpose. ``records``: what the functions do is
+    recorded in the directory.
     """
 
     def __init__(
@@ -64,8 +65,9 @@ class Platform:
         azure: Azure | None = None,
         runs: str | None = None,
         faults: Faults | None = None,
+        records: bool = True,
     ) -> None:
-        self.directory, self._faults = directory, faults
+        self.directory, self._faults, self._records = directory, faults, records
         self._site, self._runs = site, runs
         self._observer, self._azure = observer or NoObserver(), azure
         self._overlay = overlay or manifests.CONFIG / "overlays" / ("arm" if azure else "embedded")
@@ -84,7 +86,9 @@ class Platform:
     def _start(self, stack: contextlib.ExitStack, progress: Progress) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.programs = programs.prepare(lambda name, what: progress(f"{name}: {what}"))
-        objects = recorded(manifests.build(self.programs.kubectl, self._overlay), self.directory)
+        objects = manifests.build(self.programs.kubectl, self._overlay)
+        if self._records:
+            objects = recorded(objects, self.directory)
         if self._azure:
             objects = manifests.with_environment(objects, "kaito-provisioner", self._azure.environment)
         self.control_plane = ControlPlane(self.directory, self.programs, self._site)

@@ -118,8 +118,9 @@ class Watching:
 class Measured:
     """The platform's processes."""
 
-    def __init__(self, directory: Path, boot_seconds: float) -> None:
-        argv = [sys.executable, "-m", "tests.bench.platform", str(directory), str(boot_seconds)]
+    def __init__(self, directory: Path, boot_seconds: float, *, records: bool) -> None:
+        how = "recorded" if records else "unrecorded"
+        argv = [sys.executable, "-m", "tests.bench.platform", str(directory), str(boot_seconds), how]
         self._log = (directory / "platform.log").open("w")
         self._process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
@@ -230,8 +231,10 @@ def until(done: Callable[[], bool], seconds: float) -> None:
         never.wait(_TICK)
 
 
-def measure(n: int, boot_seconds: float, pod_seconds: float, idle_seconds: float, directory: Path) -> dict[str, Any]:
-    measured = Measured(directory, boot_seconds)
+def measure(
+    n: int, boot_seconds: float, pod_seconds: float, idle_seconds: float, directory: Path, *, records: bool
+) -> dict[str, Any]:
+    measured = Measured(directory, boot_seconds, records=records)
     try:
         kube = Kube.from_kubeconfig(measured.kubeconfig)
         kube.apply(
@@ -349,10 +352,12 @@ def main() -> None:
     parser.add_argument("boot_seconds", type=float, metavar="B")
     parser.add_argument("pod_seconds", type=float, metavar="P")
     parser.add_argument("--idle", type=float, default=IDLE_SECONDS, help="seconds to measure what idle costs")
+    parser.add_argument("--unrecorded", action="store_true", help="without a recording of what the functions do")
     asked = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="kaito-bench-"))
     try:
-        figures = measure(asked.n, asked.boot_seconds, asked.pod_seconds, asked.idle, directory)
+        records = not asked.unrecorded
+        figures = measure(asked.n, asked.boot_seconds, asked.pod_seconds, asked.idle, directory, records=records)
     finally:
         shutil.rmtree(directory)
     print(json.dumps(figures))

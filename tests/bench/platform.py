@@ -61,7 +61,7 @@ def used() -> dict[str, float]:
     return {name: round(seconds, 2) for name, seconds in parts.items()}
 
 
-def main(directory: Path, boot_seconds: float) -> None:
+def main(directory: Path, boot_seconds: float, *, records: bool) -> None:
     wrapper = structlog.make_filtering_bound_logger(logging.INFO)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), wrapper_class=wrapper)
     policy = directory / "audit-policy.yaml"
@@ -76,7 +76,8 @@ def main(directory: Path, boot_seconds: float) -> None:
         "audit-log-maxsize": 2000,
     }
     site = dataclasses.replace(LOOPBACK, apiserver={**LOOPBACK.apiserver, **audit})
-    platform = Platform(directory, overlay=overlay(directory, boot_seconds), site=site, runs=SYSTEM_NAMESPACE)
+    changed = overlay(directory, boot_seconds)
+    platform = Platform(directory, overlay=changed, site=site, runs=SYSTEM_NAMESPACE, records=records)
     platform.start()
     try:
         print(json.dumps({"kubeconfig": str(platform.kubeconfig)}), flush=True)
@@ -87,4 +88,4 @@ def main(directory: Path, boot_seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]))
+    main(Path(sys.argv[1]), float(sys.argv[2]), records=sys.argv[3] == "recorded")

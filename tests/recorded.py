@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from eventing.recordings.recording import Recording, record_of
-from kaito.runtime.events import Event, to_json
-from kaito.runtime.recording.sinks import line
 
 LIMIT: Final = 10.0
 
@@ -18,17 +17,17 @@ class Kept:
     """Fails so many times first; ``keeps``: what comes next is beside what came before."""
 
     def __init__(self, failures: int = 0, *, keeps: bool = True) -> None:
-        self.kept: list[Event] = []
+        self.kept: list[bytes] = []
         self.failures, self.keeps = failures, keeps
         self.puts = 0
         self.closed = False
         self._changed = threading.Condition()
 
-    def put(self, events: Sequence[Event]) -> bool:
+    def put(self, lines: Sequence[bytes]) -> bool:
         with self._changed:
             self.puts += 1
             fails = self.puts <= self.failures
-            self.kept += [] if fails else events
+            self.kept += [] if fails else lines
             self._changed.notify_all()
         if fails:
             raise OSError("no room")
@@ -45,7 +44,7 @@ class Kept:
     @property
     def events(self) -> list[dict[str, Any]]:
         """In CloudEvents' JSON format."""
-        return [to_json(event) for event in self.kept]
+        return [json.loads(line) for line in self.kept]
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [it for it in self.events if it["type"] == f"sh.kaito.recording.{kind}"]
@@ -55,5 +54,5 @@ class Kept:
         return Recording.of(filter(None, map(record_of, self.events)))
 
     def write(self, file: Path) -> Path:
-        file.write_bytes(b"".join(map(line, self.kept)))
+        file.write_bytes(b"".join(self.kept))
         return file

@@ -61,6 +61,8 @@ def _mapping(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _field(key: str, item: Any) -> Any:
+    if key == "managedFields":
+        return item  # names of fields, and who has them
     if key == _COPY or (isinstance(item, str) and item and _names_secret(key)):
         return REDACTED
     return redacted(item)

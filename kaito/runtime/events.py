@@ -105,15 +105,6 @@ def to_binary(event: Event) -> tuple[dict[str, str], bytes]:
     return headers, event.body
 
 
-def to_json(event: Event) -> dict[str, Any]:
-    """The event in CloudEvents' JSON format, with data that is JSON as it is. Raises BadEvent where it is none."""
-    if not event.body:
-        return dict(event.attributes)
-    if _is_json(event.attributes.get("datacontenttype", "")):
-        return {**event.attributes, "data": event.data}
-    return {**event.attributes, "data_base64": base64.b64encode(event.body).decode()}
-
-
 def _structured(body: bytes) -> tuple[dict[str, str], bytes]:
     envelope = _json(body, f"the body is not the {_STRUCTURED} it says")
     if not isinstance(envelope, dict):

@@ -69,7 +69,7 @@ def record(file: Path, reconciles: int) -> None:
 
 
 def _has(sink: Kept, decisions: int) -> bool:
-    return sum(it.type.endswith(".decision") for it in sink.kept) >= decisions
+    return sum(b'"sh.kaito.recording.decision"' in it for it in sink.kept) >= decisions
 
 
 def main(reconciles: int) -> None:

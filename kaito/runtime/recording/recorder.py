@@ -15,7 +15,6 @@ import structlog
 
 from kaito.api.redaction import redacted
 from kaito.api.resources import Object
-from kaito.runtime.events import Event
 from kaito.runtime.keys import Key
 from kaito.runtime.plan import Plan, Refused
 from kaito.runtime.recording import records
@@ -37,8 +36,9 @@ Told = Callable[[], tuple[str, Object]]
 class Sink(Protocol):
     """Where records go, in their order."""
 
-    def put(self, events: Sequence[Event]) -> bool:
-        """Keep them; False where what comes next is not beside what came before. Raises OSError where it cannot."""
+    def put(self, lines: Sequence[bytes]) -> bool:
+        """Keep these, an event in JSON each; False where what comes next is not beside what came before. Raises OSError
+        where it cannot."""
 
     def close(self) -> None:
         """Nothing more comes."""
@@ -124,20 +124,20 @@ class Recorder:
             self._put(batch)
 
     def _put(self, batch: Sequence[_Waiting]) -> None:
-        events = list[Event]()
+        lines = list[bytes]()
         for it in batch:
             try:
                 subject, data = it.told()
-                events += self._records.event(it.kind, it.name, it.when, subject, data)
+                lines += self._records.lines(it.kind, it.name, it.when, subject, data)
             except Exception:
                 log.exception("not recorded", kind=it.kind)
         try:
-            if not events or self._sink.put(events):
+            if not lines or self._sink.put(lines):
                 return
         except OSError as error:
-            log.warning("records lost", records=len(events), reason=str(error))
+            log.warning("records lost", records=len(lines), reason=str(error))
             with self._changed:
-                self._lost += len(events)
+                self._lost += len(lines)
         self._records.forget()
 
 

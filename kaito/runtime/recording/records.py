@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pydantic_core import from_json, to_json
+
 from kaito.api.redaction import redacted
 from kaito.api.resources import Object
-from kaito.runtime.events import BadEvent, Event, parse
 from kaito.runtime.keys import Key
 from kaito.runtime.plan import Plan, Refused
 from kaito.runtime.recording import codec
@@ -46,26 +47,31 @@ class Records:
         self._kept.clear()
         self._versions.clear()
 
-    def event(self, kind: str, name: str, when: datetime, subject: str, data: Object) -> Iterator[Event]:
-        """The record, after the objects that it names and that were not told yet."""
+    def lines(self, kind: str, name: str, when: datetime, subject: str, data: Object) -> Iterator[bytes]:
+        """The record, after the objects that it names and that were not told yet: a line of JSON each."""
         new, self._new = self._new, []
         for digest, obj in new:
-            yield self._made(OBJECT, digest, when, f"{obj['kind']}/{obj['metadata'].get('name', '')}", {"object": obj})
-        yield self._made(kind, name, when, subject, data)
+            yield self._line(OBJECT, digest, when, f"{obj['kind']}/{obj['metadata'].get('name', '')}", {"object": obj})
+        yield self._line(kind, name, when, subject, data)
 
     def delivery(self, headers: Mapping[str, str], body: bytes) -> tuple[str, Object]:
         """Its subject is what the event is about, where it is one."""
         data: Object = {"headers": {k: redacted(v) for k, v in headers.items() if k.lower() not in _UNSEEN}}
-        text, changed = _without_secrets(body)
-        data |= {"body": text} if isinstance(text, str) else {"body_base64": base64.b64encode(text).decode()}
-        if changed:
-            data["redacted"] = True
         try:
-            event = parse(headers, body)
-        except BadEvent:
-            return "", data
-        data["attempt"] = self._attempt(event)
-        return event.subject or "", data
+            text = body.decode()
+        except UnicodeDecodeError:
+            return "", {**data, "body_base64": base64.b64encode(body).decode()}
+        value = _value(text)
+        seen = redacted(value)
+        same = seen == value
+        data["body"] = text if same else seen if isinstance(seen, str) else _json(seen).decode()
+        if not same:
+            data["redacted"] = True
+        told = {name.lower().removeprefix("ce-"): it for name, it in headers.items() if name.lower().startswith("ce-")}
+        told = told or (value if isinstance(value, dict) else {})
+        if "id" in told and "source" in told:
+            data["attempt"] = self._attempt(str(told["source"]), str(told["id"]))
+        return str(told.get("subject", "")), data
 
     def decision(
         self, key: Key, because: Sequence[str], observed: object, now: datetime, plan: Plan, refused: Refused | None
@@ -100,24 +106,25 @@ class Records:
             _remember(self._versions, version, name)
         return name
 
-    def _attempt(self, event: Event) -> int:
+    def _attempt(self, source: str, event: str) -> int:
         """The how manieth it is of this event, from 1."""
-        of = event.source, event.id
+        of = source, event
         _remember(self._attempts, of, self._attempts.pop(of, 0) + 1)
         return self._attempts[of]
 
-    def _made(self, kind: str, name: str, when: datetime, subject: str, data: Object) -> Event:
-        attributes = {
+    def _line(self, kind: str, name: str, when: datetime, subject: str, data: Object) -> bytes:
+        event: Object = {
             "specversion": "1.0",
             "id": name,
             "source": self._source,
             "type": PREFIX + kind,
             "time": exact(when),
             "datacontenttype": "application/json",
+            "data": data,
         }
         if subject:
-            attributes["subject"] = subject
-        return Event(attributes, codec.canonical(data).encode(errors="replace"))
+            event["subject"] = subject
+        return _json(event) + b"\n"
 
 
 def exact(moment: datetime) -> str:
@@ -131,16 +138,16 @@ def _remember(known: OrderedDict[Any, Any], key: object, value: object) -> None:
         known.popitem(last=False)
 
 
-def _without_secrets(body: bytes) -> tuple[str | bytes, bool]:
-    """The body, as text where it is one, and whether anything of it was left out; to the byte what came, if not."""
+def _value(text: str) -> Any:
+    """What the JSON says; the text where it is none."""
     try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return body, False
+        return from_json(text)
+    except ValueError:
+        return text
+
+
+def _json(value: Any) -> bytes:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        shown: str = redacted(text)
-        return shown, shown != text
-    seen = redacted(value)
-    return (text, False) if seen == value else (json.dumps(seen, separators=(",", ":")), True)
+        return to_json(value)
+    except ValueError:  # half of a surrogate pair, as JSON's escapes allow
+        return json.dumps(value, separators=(",", ":")).encode()

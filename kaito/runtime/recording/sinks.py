@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 
 import urllib3
 
-from kaito.runtime.events import Event, to_json
 from kaito.runtime.recording.installation import Installation
 from kaito.runtime.recording.recorder import Recorder, Sink
 
@@ -38,8 +36,8 @@ class FileSink:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._out = file.open("ab")
 
-    def put(self, events: Sequence[Event]) -> bool:
-        self._out.write(b"".join(line(event) for event in events))
+    def put(self, lines: Sequence[bytes]) -> bool:
+        self._out.write(b"".join(lines))
         self._out.flush()
         if self._out.tell() * 2 < self._most:
             return True
@@ -60,8 +58,8 @@ class HttpSink:
         self._pool = urllib3.PoolManager(retries=False, timeout=_TIMEOUT)
         self._closed = threading.Event()
 
-    def put(self, events: Sequence[Event]) -> bool:
-        body = json.dumps([to_json(event) for event in events]).encode()
+    def put(self, lines: Sequence[bytes]) -> bool:
+        body = b"[" + b",".join(lines) + b"]"
         for attempt in range(_TRIES):
             said = self._post(body)
             if not said:
@@ -100,11 +98,6 @@ def sink(environment: Mapping[str, str], function: str) -> Sink | None:
     if url.scheme in ("http", "https") and url.netloc:
         return HttpSink(given)
     raise ValueError(f"{VARIABLE} is {given!r}; it must be file:///DIRECTORY, http://RECORDER/, or empty")
-
-
-def line(event: Event) -> bytes:
-    """As a recording has it."""
-    return json.dumps(to_json(event), sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 def _most(environment: Mapping[str, str]) -> int:

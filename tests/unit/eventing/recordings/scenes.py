@@ -11,12 +11,19 @@ from typing import Any
 
 import presets
 from eventing.recordings.replay import FUNCTIONS
+from functions.provisioner.aks.failure import AzureError
+from functions.provisioner.aks.pool import Pool
+from functions.provisioner.observed import Observed as ProvisionerObserved
+from functions.tuning.observed import Observed as TuningObserved
 from functions.tuning.settings import FOLDER_VARIABLE, SHIPPED
+from functions.workspace.observed import Observed
 from kaito.api.resources import WORKSPACE, Object
 from kaito.runtime.keys import Key
 from kaito.runtime.recording.installation import Installation
 from kaito.runtime.recording.recorder import Recorder
 from tests.recorded import Kept
+from tests.unit.functions.tuning import scenes as tuning
+from tests.unit.functions.workspace.scenes import machine, node, settled, workspace
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 KEY = Key(WORKSPACE, "default", "phi")
@@ -59,5 +66,45 @@ class Told:
         self._recorder.close()
 
 
-def written(observed: Any, status: Object) -> Any:
-    return replace(observed, workspace={**observed.workspace, "status": status})
+ARM = {
+    "KAITO_CLOUD": "aks",
+    "ARM_SUBSCRIPTION_ID": "s",
+    "ARM_RESOURCE_GROUP": "g",
+    "AZURE_CLUSTER_NAME": "c",
+    "KAITO_NODE_REPAIR_AFTER": "never",
+}
+
+
+def claim() -> Object:
+    obj = machine()
+    obj["metadata"] |= {"finalizers": ["kaito.sh/termination"], "annotations": {}}
+    return obj
+
+
+def later(observed: Observed) -> Observed:
+    """Another state of its Workspace is another version of it."""
+    assert observed.workspace is not None
+    meta = {**observed.workspace["metadata"], "resourceVersion": "8"}
+    return replace(observed, workspace={**observed.workspace, "metadata": meta})
+
+
+def history() -> Kept:
+    """Of three functions, each told of a few things."""
+    sink = Kept()
+    first = Told("kaito-workspace", sink)
+    obj = workspace()
+    first.event(obj, Observed(obj), "add")
+    first.event(machine(), Observed(obj, (machine(),)))
+    first.event(node(), Observed(obj, (machine(ready=True),), (node(),)))
+    first.event(node(), later(settled()))
+    first.event(obj, Observed(None, (machine(),)), "delete")
+    first.close()
+    second = Told("kaito-tuning", sink)
+    second.event(tuning.workspace(), TuningObserved(tuning.workspace()))
+    second.close()
+    third = Told("kaito-provisioner", sink, ARM)
+    pool = Pool("p", "Failed", error=AzureError(200, "SkuNotAvailable", "none of it here", 5.0))
+    for seen in (None, pool, AzureError(429, "TooManyRequests", "wait", 30.0)):
+        third.event(claim(), ProvisionerObserved(claim(), pool=seen, cluster="c"))
+    third.close()
+    return sink

@@ -14,64 +14,17 @@ import pytest
 from eventing.recordings import replay
 from eventing.recordings.recording import Recording
 from eventing.recordings.replay import FUNCTIONS, Replay, Replayed, difference
-from functions.provisioner.aks.failure import AzureError
-from functions.provisioner.aks.pool import Pool
-from functions.provisioner.observed import Observed as ProvisionerObserved
 from functions.tuning.observed import Observed as TuningObserved
 from functions.workspace.observed import Observed
-from kaito.api.resources import Object
 from kaito.runtime.decisions import Decisions
 from kaito.runtime.kube import KubeError
 from kaito.runtime.plan import Apply, Plan, Refused
 from kaito.runtime.recording.recorder import Recorder
 from tests.recorded import Kept
-from tests.unit.eventing.recordings.scenes import KEY, NOW, Told
+from tests.unit.eventing.recordings.scenes import KEY, NOW, Told, history
 from tests.unit.functions.tuning import scenes as tuning
 from tests.unit.functions.workspace import matrix
-from tests.unit.functions.workspace.scenes import machine, node, settled, workspace
-
-ARM = {
-    "KAITO_CLOUD": "aks",
-    "ARM_SUBSCRIPTION_ID": "s",
-    "ARM_RESOURCE_GROUP": "g",
-    "AZURE_CLUSTER_NAME": "c",
-    "KAITO_NODE_REPAIR_AFTER": "never",
-}
-
-
-def claim() -> Object:
-    obj = machine()
-    obj["metadata"] |= {"finalizers": ["kaito.sh/termination"], "annotations": {}}
-    return obj
-
-
-def later(observed: Observed) -> Observed:
-    """Another state of its Workspace is another version of it."""
-    assert observed.workspace is not None
-    meta = {**observed.workspace["metadata"], "resourceVersion": "8"}
-    return replace(observed, workspace={**observed.workspace, "metadata": meta})
-
-
-def history() -> Recording:
-    """Of three functions, each told of a few things."""
-    sink = Kept()
-    first = Told("kaito-workspace", sink)
-    obj = workspace()
-    first.event(obj, Observed(obj), "add")
-    first.event(machine(), Observed(obj, (machine(),)))
-    first.event(node(), Observed(obj, (machine(ready=True),), (node(),)))
-    first.event(node(), later(settled()))
-    first.event(obj, Observed(None, (machine(),)), "delete")
-    first.close()
-    second = Told("kaito-tuning", sink)
-    second.event(tuning.workspace(), TuningObserved(tuning.workspace()))
-    second.close()
-    third = Told("kaito-provisioner", sink, ARM)
-    pool = Pool("p", "Failed", error=AzureError(200, "SkuNotAvailable", "none of it here", 5.0))
-    for seen in (None, pool, AzureError(429, "TooManyRequests", "wait", 30.0)):
-        third.event(claim(), ProvisionerObserved(claim(), pool=seen, cluster="c"))
-    third.close()
-    return sink.recording
+from tests.unit.functions.workspace.scenes import workspace
 
 
 def replayed(recording: Recording) -> list[Replayed]:
@@ -80,7 +33,7 @@ def replayed(recording: Recording) -> list[Replayed]:
 
 
 def test_the_same_code_decides_the_same() -> None:
-    again = replayed(history())
+    again = replayed(history().recording)
     assert len(again) == 9
     assert [it.trouble for it in again] == [""] * 9
     assert all(it.same for it in again)
@@ -88,7 +41,7 @@ def test_the_same_code_decides_the_same() -> None:
 
 
 def test_it_is_the_same_to_the_byte_each_time() -> None:
-    recording = history()
+    recording = history().recording
     first, second = (json.dumps([it.plan for it in replayed(recording)]) for _ in range(2))
     assert first == second
 
@@ -117,7 +70,7 @@ def test_a_changed_release_shows_exactly_the_plans_that_it_changes(monkeypatch: 
                 effects[place] = replace(effect, object=obj)
         return replace(plan, effects=tuple(effects))
 
-    recording = history()
+    recording = history().recording
     change(monkeypatch, "kaito-workspace", more_nodes)
     differ = [it for it in replayed(recording) if not it.same]
     (first,) = differ
@@ -131,7 +84,7 @@ def test_a_release_that_fails_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyError("status")
 
     change(monkeypatch, "kaito-tuning", fail)
-    troubles = [it.trouble for it in replayed(history()) if it.trouble]
+    troubles = [it.trouble for it in replayed(history().recording) if it.trouble]
     assert troubles == ["KeyError: 'status'"]
 
 
@@ -185,7 +138,7 @@ def test_secrets_are_no_difference() -> None:
 
 
 def test_what_the_recording_has_lost_is_said() -> None:
-    recording = history()
+    recording = history().recording
     recording.objects.clear()
     troubles = {it.trouble.split(" ", 2)[2] for it in replayed(recording) if it.trouble}
     assert troubles == {"is not in the recording: it has lost its beginning"}
@@ -194,7 +147,7 @@ def test_what_the_recording_has_lost_is_said() -> None:
 
 
 def test_another_function_is_not_ours() -> None:
-    recording = history()
+    recording = history().recording
     record = next(iter(recording.decisions.values()))
     with Replay(recording) as it:
         found = it.decide(replace(record, process="somebody/1"))

@@ -28,6 +28,8 @@ _PAUSE: Final = 1.0
 #: What a registry may ask for at most, in seconds.
 _LONGEST_PAUSE: Final = 60.0
 _TIMEOUT: Final = (10, 60)  # seconds to connect, and without a byte
+#: What OpenSSL calls it.
+_UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
 #: Upload locations and redirects have what opens them there.
 _QUERY: Final = re.compile(r"\?[^\s'\")]+")
 
@@ -141,6 +143,11 @@ class Access:
         try:
             yield
         except requests.RequestException as error:
+            if _UNTRUSTED in str(error):
+                raise RegistryError(
+                    f"The certificate of {self.reference}'s registry is not trusted here: {plain(error)}. Have its"
+                    " authority trusted: an installation names a ConfigMap with all that are, by KAITO_TRUST_BUNDLE."
+                ) from error
             raise Passing(f"The registry of {self.reference} cannot be reached: {plain(error)}.") from error
 
 

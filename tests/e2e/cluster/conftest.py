@@ -108,13 +108,19 @@ class User(Person):
         )
 
     def set_env(self, function: str, name: str, value: str) -> None:
-        """What an installation decides."""
+        """What an installation decides; returns when the function goes by it."""
         service = self.kube.get(KNATIVE_SERVICE, function, "kaito-system")
         assert service is not None
+        before = service["status"]["latestReadyRevisionName"]
         env = service["spec"]["template"]["spec"]["containers"][0]["env"]
         where = f"/spec/template/spec/containers/0/env/{[it['name'] for it in env].index(name)}/value"
         patch = json.dumps([{"op": "replace", "path": where, "value": value}])
         self.kubectl("patch", "ksvc", function, "-n", "kaito-system", "--type=json", "-p", patch)
+        until(lambda: self._revision(function) != before, 90, f"a new revision of {function}")
+
+    def _revision(self, function: str) -> str:
+        service = self.kube.get(KNATIVE_SERVICE, function, "kaito-system") or {}
+        return str(service["status"]["latestReadyRevisionName"])
 
     def node(self) -> Object:
         (node,) = self.kube.list(NODE).items

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 import requests
 
@@ -105,6 +106,19 @@ def test_whom_the_registry_does_not_know_is_told(registry: Registry, folder: Pat
         assert "401 Unauthorized: UNAUTHORIZED authentication required" in message
         assert "tuning.output.imagePushSecret" in message
         assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_a_certificate_of_nobody_that_is_trusted_is_said_at_once(
+    registry: Registry, folder: Path, tmp_path: Path
+) -> None:
+    words, stranger = tmp_path / "termination-log", Registry(registry.host, Path(certifi.where()))
+    done = run(stranger, "oci.check", f"{registry.host}/team/poems:3", log=words)
+    assert done.returncode == 65
+    told = json.loads(words.read_text())
+    assert (told["stage"], told["reason"]) == ("check", "PushRefused")
+    assert f"The certificate of {registry.host}/team/poems:3's registry is not trusted here" in told["message"]
+    assert "KAITO_TRUST_BUNDLE" in told["message"]
+    assert "push.again" not in done.stdout
 
 
 def test_whether_it_may_be_pushed_is_asked_before(registry: Registry, folder: Path, tmp_path: Path) -> None:

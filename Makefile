@@ -62,9 +62,10 @@ chaos: tools
 cluster-tools: setup
 	@$(call debian,$(CLUSTER_PACKAGES))
 
-# For the tests of the chat page and of what registries are asked; without these they are skipped.
+# For the tests of the chat page, of what registries are asked, and of recordings in PostgreSQL; without these they are
+# skipped.
 test-packages: setup
-	@$(call debian,chromium docker-registry)
+	@$(call debian,chromium docker-registry postgresql)
 
 # These packages, where that is ours to do.
 define debian
@@ -99,7 +100,7 @@ $(VENV)/.tools: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
 	@echo "setup: the kaito command and the development tools"
 	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
-	@$(INSTALL) --editable '.[cli,dev,functionapp,provisioner]'
+	@$(INSTALL) --editable '.[cli,dev,functionapp,provisioner,recorder]'
 	@touch $@
 
 packages: $(VENV)/.packages

@@ -14,11 +14,10 @@ from typing import Any, Final
 from eventing.recordings.lines import event_of
 from eventing.recordings.recording import Record, RecordingError
 from eventing.recordings.replay import FUNCTIONS
-from kaito.runtime.events import BadEvent, Event, parse
+from kaito.runtime.events import BadEvent, Event, from_json, parse
 from kaito.runtime.recording.records import PREFIX
 
 _REQUEST: Final = re.compile(rb"[A-Z]+ \S+ HTTP/[\d.]+\r?\n")
-_STRUCTURED: Final = {"content-type": "application/cloudevents+json"}
 
 
 def read_plain(file: Path) -> tuple[Event, ...]:
@@ -32,7 +31,7 @@ def read_plain(file: Path) -> tuple[Event, ...]:
     try:
         if content[:1] in (b"{", b"["):
             found = _values(content.decode())
-            return () if _is_record(next(found, None)) else tuple(map(_structured, _values(content.decode())))
+            return () if _is_record(next(found, None)) else tuple(map(from_json, _values(content.decode())))
         return tuple(_binary(content))
     except (BadEvent, ValueError, HTTPException) as error:
         raise RecordingError(f"{file} holds no CloudEvents: {error}") from error
@@ -58,10 +57,6 @@ def _values(text: str) -> Iterator[Any]:
 
 def _is_record(value: Any) -> bool:
     return isinstance(value, dict) and str(value.get("type", "")).startswith(PREFIX)
-
-
-def _structured(value: Any) -> Event:
-    return parse(_STRUCTURED, json.dumps(value).encode())
 
 
 def _binary(content: bytes) -> Iterator[Event]:

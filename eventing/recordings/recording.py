@@ -97,31 +97,54 @@ class Recording:
 
 def read(paths: Iterable[Path]) -> Recording:
     """Of files, and of directories with such. Raises RecordingError."""
-    return Recording.of(record for path in paths for file in _files(path) for record in _read(file))
+    return Recording.of(record for file in files(paths) for _, record in read_lines(file))
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    if found := sorted(path.glob(f"*{ENDING}")):
-        return found
-    raise RecordingError(f"{path} has no *{ENDING}: name a recording, or a directory with some")
+def files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Of directories, the recordings in them. Raises RecordingError where there are none."""
+    for path in paths:
+        found = sorted(path.glob(f"*{ENDING}")) if path.is_dir() else [path]
+        if not found:
+            raise RecordingError(f"{path} has no *{ENDING}: name a recording, or a directory with some")
+        yield from found
 
 
-def _read(file: Path) -> Iterator[Record]:
+def read_lines(file: Path) -> Iterator[tuple[bytes, Record]]:
+    """Each line that is a record, as it is there. Raises RecordingError."""
     try:
         with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    record = record_of(from_json(line))
-                except ValueError as error:
-                    if line.endswith(b"\n"):
-                        raise RecordingError(f"{file}, line {number}: {error}") from error
-                    return  # whoever wrote it was cut short
-                if record is not None:
-                    yield record
+            yield from records_in(lines, str(file))
     except OSError as error:
         raise RecordingError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def records_in(lines: Iterable[bytes], where: str) -> Iterator[tuple[bytes, Record]]:
+    """Those of the lines that are records. Raises RecordingError."""
+    for number, line in enumerate(lines, 1):
+        try:
+            record = record_of(from_json(line))
+        except ValueError as error:
+            if line.endswith(b"\n"):
+                raise RecordingError(f"{where}, line {number}: {error}") from error
+            return  # whoever wrote it was cut short
+        if record is not None:
+            yield line, record
+
+
+def objects_of(value: Any) -> frozenset[str]:
+    """The digests of the objects that are in the place of these, anywhere in what a record says."""
+    found, left = set[str](), [value]
+    while left:
+        match left.pop():
+            case {"$object": str(digest)}:
+                found.add(digest)
+            case {"$json": _}:
+                pass  # not ours: whatever it holds stands for itself
+            case dict() as fields:
+                left += fields.values()
+            case list() as items:
+                left += items
+    return frozenset(found)
 
 
 def record_of(event: Any) -> Record | None:

@@ -23,7 +23,10 @@ _SECRET_NAME: Final = re.compile(_NAME, re.IGNORECASE)
 #: Of variables also those that only end so, as GITHUB_TOKEN does.
 _SECRET_VARIABLE: Final = re.compile(r"\w*(?:TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?|KEY|PASSPHRASE)", re.IGNORECASE)
 #: ``name: value``, ``name = value``, ``"name": "value"`` in a text, and ``name=value`` in a URL.
-_ASSIGNED: Final = re.compile(rf"(?<![\w.])({_NAME})([\"']?\s*[:=]\s*[\"']?)([^\s\"'&,;{{}}\[\]]+)", re.IGNORECASE)
+#: What is after the name of a scheme is the secret.
+_ASSIGNED: Final = re.compile(
+    rf"(?<![\w.])({_NAME})([\"']?\s*[:=]\s*[\"']?(?:(?:Basic|Bearer)\s+)?)([^\s\"'&,;{{}}\[\]]+)", re.IGNORECASE
+)
 _SHAPES: Final = re.compile(
     r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # a JSON Web Token
     r"|\bhf_\w{20,}|\bgh[opsru]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bsk-[\w-]{20,}|\bxox[a-z]-[\w-]{10,}"

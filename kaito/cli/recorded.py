@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,16 +11,19 @@ from typing import Annotated
 import typer
 
 from eventing.recordings.lines import find
-from eventing.recordings.recording import Recording
+from eventing.recordings.recording import Recording, RecordingError
+from eventing.recordings.remote import is_url
 from eventing.recordings.story import story
-from kaito.cli import recordings, replaying
+from kaito.cli import moving, recordings, replaying
 from kaito.cli.options import DEFAULT_DIRECTORY, Directory, Format, Output
 from kaito.cli.recordings import Wanted
 
 events_app = typer.Typer(help="What the functions were told, saw, decided and wrote.")
 Recordings = Annotated[
-    list[Path] | None,
-    typer.Option("--recording", "-r", help="A file or directory; left out, that of the platform in --dir."),
+    list[str] | None,
+    typer.Option(
+        "--recording", "-r", help="A file, a directory, or a recorder's URL; left out, that of the platform in --dir."
+    ),
 ]
 OfObject = Annotated[str, typer.Option("--object", help="Only of this, as KIND/NAMESPACE/NAME or an end of it.")]
 OfFunction = Annotated[str, typer.Option("--function", help="Only of workspace, provisioner or tuning.")]
@@ -35,13 +40,21 @@ def events(
     since: Since = None,
     until: Until = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only those that something went wrong with.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
     output: Format = Output.TEXT,
     directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """List what the functions were told, and what came of it."""
     if context.invoked_subcommand is not None:
         return
-    found, wanted = recordings.opened(recording or (), directory), Wanted(of_object, function, since, until, failed)
+    wanted = Wanted(of_object, function, since, until, failed)
+    if follow:
+        row = recordings.row_json if output is Output.JSON else recordings.row
+        with contextlib.suppress(KeyboardInterrupt):
+            for line in recordings.followed(recording or (), directory, wanted, row):
+                _say(line)
+        return
+    found = recordings.opened(recording or (), directory, wanted)
     if output is Output.JSON:
         print(recordings.listed_json(found, wanted))
     else:
@@ -60,8 +73,39 @@ def show(
     print(story(find(found, name), found))
 
 
+@events_app.command("export")
+def export(
+    recording: Recordings = None,
+    file: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; left out, to standard output.")] = None,
+    of_object: OfObject = "",
+    function: OfFunction = "",
+    since: Since = None,
+    until: Until = None,
+    directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """A recording of what is asked for, and of all that it needs to be decided again: a CloudEvent a line, in JSON."""
+    lines = moving.exported(recording or (), directory, Wanted(of_object, function, since, until))
+    try:
+        with file.open("wb") if file else contextlib.nullcontext(sys.stdout.buffer) as out:
+            out.writelines(lines)
+    except OSError as error:
+        raise RecordingError(f"{file or 'standard output'} cannot be written: {error.strerror}") from error
+
+
+@events_app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings, or directories with some.")],
+    to: Annotated[str, typer.Option(metavar="URL", help="Of a recorder.")],
+) -> None:
+    """Have a recorder keep a recording. What it has already it keeps as it is, so that this can be done again."""
+    done = moving.imported(files, to)
+    print(f"{done.records} records are kept")
+    if done.left_out:
+        print(f"{done.left_out} decisions are left out: their recording has lost what they were made of")
+
+
 def replay(
-    recording: Annotated[list[Path] | None, typer.Argument(metavar="FILE", show_default=False)] = None,
+    recording: Annotated[list[str] | None, typer.Argument(metavar="FILE", show_default=False)] = None,
     event: Annotated[str, typer.Option("--event", metavar="ID", help="Only what came of this event.")] = "",
     of_object: OfObject = "",
     function: OfFunction = "",
@@ -78,14 +122,14 @@ def replay(
 ) -> None:
     """Have this release decide again what was decided, and say where it would do otherwise. Exit code 1 if anywhere.
 
-    FILE is a recording, a directory with some, or CloudEvents in structured or binary mode.
+    FILE is a recording, a directory with some, a recorder's URL, or CloudEvents in structured or binary mode.
     """
     wanted = Wanted(of_object, function, since, until)
-    plain = replaying.plain(recording or ())
+    plain = replaying.plain([Path(it) for it in recording or () if not is_url(it)])
     if plain and not live:
         replaying.hinted(plain, _say)
         return
-    found, well = Recording() if plain else recordings.opened(recording or (), directory), True
+    found, well = Recording() if plain else recordings.opened(recording or (), directory, wanted), True
     if live:
         well = replaying.sent(plain or replaying.told(found, wanted, event), live, pace, _say)
     elif fuzz:

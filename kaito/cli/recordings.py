@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from eventing.recordings.following import Following
 from eventing.recordings.lines import Line, event_of, lines
-from eventing.recordings.recording import Record, Recording, RecordingError, read
+from eventing.recordings.part import Part
+from eventing.recordings.recording import Record, Recording, RecordingError
+from eventing.recordings.remote import Remote, is_url
+from eventing.recordings.sources import Files, Source
 from kaito.embedded.recordings import FOLDER
+
+#: Seconds between two looks at what grows.
+_PAUSE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +49,59 @@ class Wanted:
             and (self.until is None or record.when <= self.until)
         )
 
+    @property
+    def part(self) -> Part:
+        """What a recorder is asked for."""
+        return Part(object=self.object, function=self.function, since=self.since, until=self.until)
 
-def opened(paths: Sequence[Path], directory: Path) -> Recording:
-    """Of these files, or of the platform in that directory. Raises RecordingError."""
-    if not paths and not (directory / FOLDER).is_dir():
+
+EVERYTHING: Final = Wanted()
+
+
+def sources(named: Sequence[str], directory: Path) -> list[Source]:
+    """These files and recorders, or the platform in that directory. Raises RecordingError."""
+    if not named and not (directory / FOLDER).is_dir():
         raise RecordingError(f"{directory} has no recording: name one, or run `kaito up` there")
-    return read(paths or [directory / FOLDER])
+    paths = [Path(it) for it in named if not is_url(it)] if named else [directory / FOLDER]
+    return [*([Files(paths)] if paths else []), *(Remote(it) for it in named if is_url(it))]
+
+
+def opened(named: Sequence[str], directory: Path, wanted: Wanted = EVERYTHING) -> Recording:
+    """Of these, what is wanted, and maybe more. Raises RecordingError."""
+    return Recording.of(record for it in sources(named, directory) for _, record in it.read(wanted.part))
+
+
+def followed(named: Sequence[str], directory: Path, wanted: Wanted, as_text: Callable[[Line], str]) -> Iterator[str]:
+    """What there is, and whatever comes, for ever. Raises RecordingError."""
+    growing, following, never = sources(named, directory), Following(), threading.Event()
+    while True:
+        lost = following.lost
+        found = (record for it in growing for record in it.new(wanted.part))
+        yield from map(as_text, filter(wanted, following.take(found, time.monotonic())))
+        yield from _lost(following.lost - lost)
+        never.wait(_PAUSE)
 
 
 def listed(recording: Recording, wanted: Wanted) -> Iterator[str]:
     for line in filter(wanted, lines(recording)):
-        yield _row(line)
-    if recording.lost:
-        yield f"{recording.lost} records were lost: there was no room for them"
+        yield row(line)
+    yield from _lost(recording.lost)
 
 
 def listed_json(recording: Recording, wanted: Wanted) -> str:
     return json.dumps([_json(line) for line in filter(wanted, lines(recording))], indent=2)
 
 
-def _row(line: Line) -> str:
+def _lost(records: int) -> Iterator[str]:
+    if records:
+        yield f"{records} records were lost: there was no room for them"
+
+
+def row_json(line: Line) -> str:
+    return json.dumps(_json(line))
+
+
+def row(line: Line) -> str:
     took = f"{line.answer.data['seconds'] * 1000:.0f} ms" if line.answer else ""
     function = line.record.function.removeprefix("kaito-")
     when = f"{line.record.when:%H:%M:%S.%f}"[:-3]

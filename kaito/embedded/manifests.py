@@ -37,7 +37,7 @@ def build(kubectl: Path, overlay: Path) -> list[Object]:
 
 
 def with_environment(objects: Iterable[Object], service: str, environment: Mapping[str, str]) -> list[Object]:
-    """The objects, with these variables added to the container of that Knative Service."""
+    """The objects, with these variables in that Knative Service's container, whatever it had by their names."""
     added = [{"name": name, "value": value} for name, value in environment.items()]
     return [_with_variables(obj, added) if _is_service(obj, service) else obj for obj in objects]
 
@@ -49,7 +49,8 @@ def _is_service(obj: Object, name: str) -> bool:
 def _with_variables(obj: Object, added: Sequence[Object]) -> Object:
     copied = copy.deepcopy(obj)
     (container,) = copied["spec"]["template"]["spec"]["containers"]
-    container["env"] = [*(container.get("env") or ()), *added]
+    names = {variable["name"] for variable in added}
+    container["env"] = [*(it for it in container.get("env") or () if it["name"] not in names), *added]
     return copied
 
 

@@ -25,6 +25,10 @@ _UNESCAPED: Final = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '
 #: A ``datacontenttype`` travels as it is in a header: one line of ASCII.
 CONTENT_TYPE: Final = re.compile(r"^[\t -~]+$")
 _STRUCTURED: Final = "application/cloudevents+json"
+#: What of the JSON format is no attribute.
+_DATA: Final = frozenset({"data", "data_base64"})
+#: The content type of a batch, in JSON.
+BATCH: Final = "application/cloudevents-batch+json"
 
 
 class BadEvent(Exception):
@@ -80,17 +84,29 @@ def parse(headers: Mapping[str, str], body: bytes) -> Event:
     by_name = {name.lower(): value for name, value in headers.items()}
     content_type = by_name.get("content-type", "").lower()
     if content_type.startswith(_STRUCTURED):
-        attributes, body = _structured(body)
-    elif content_type.startswith("application/cloudevents"):
+        return from_json(_json(body, f"the body is not the {_STRUCTURED} it says"))
+    if content_type.startswith("application/cloudevents"):
         raise BadEvent(f"cannot read {content_type}: send single events, in binary mode or as {_STRUCTURED}")
-    else:
-        attributes = {name[3:]: unquote(value) for name, value in by_name.items() if name.startswith("ce-")}
-        if "content-type" in by_name:
-            attributes["datacontenttype"] = by_name["content-type"]
-    if missing := [name for name in REQUIRED_ATTRIBUTES if name not in attributes]:
-        raise BadEvent(f"not a CloudEvent: no {', '.join(missing)} (in binary mode, headers ce-NAME)")
-    _validated(dict(attributes))
-    return Event(attributes, body)
+    attributes = {name[3:]: unquote(value) for name, value in by_name.items() if name.startswith("ce-")}
+    if "content-type" in by_name:
+        attributes["datacontenttype"] = by_name["content-type"]
+    return _checked(attributes, body)
+
+
+def parse_all(headers: Mapping[str, str], body: bytes) -> tuple[Event, ...]:
+    """Read an HTTP message in any mode: the events of a batch, or the one that it is. Raises BadEvent."""
+    content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+    if not content_type.lower().startswith(BATCH):
+        return (parse(headers, body),)
+    batch = _json(body, f"the body is not the {BATCH} it says")
+    if not isinstance(batch, list):
+        raise BadEvent(f"the body is a JSON {type(batch).__name__}, a batch is an array")
+    return tuple(map(from_json, batch))
+
+
+def from_json(value: Any) -> Event:
+    """From CloudEvents' JSON format. Raises BadEvent."""
+    return _checked(*_structured(value))
 
 
 def to_binary(event: Event) -> tuple[dict[str, str], bytes]:
@@ -105,12 +121,11 @@ def to_binary(event: Event) -> tuple[dict[str, str], bytes]:
     return headers, event.body
 
 
-def _structured(body: bytes) -> tuple[dict[str, str], bytes]:
-    envelope = _json(body, f"the body is not the {_STRUCTURED} it says")
+def _structured(envelope: Any) -> tuple[dict[str, str], bytes]:
     if not isinstance(envelope, dict):
         raise BadEvent(f"the body is a JSON {type(envelope).__name__}, an event is an object")
-    data, encoded = envelope.pop("data", None), envelope.pop("data_base64", None)
-    attributes = {name: _text(name, value) for name, value in envelope.items() if value is not None}
+    data, encoded = envelope.get("data"), envelope.get("data_base64")
+    attributes = {name: _text(name, it) for name, it in envelope.items() if it is not None and name not in _DATA}
     if encoded is not None:
         try:
             return attributes, base64.b64decode(encoded, validate=True)
@@ -122,6 +137,13 @@ def _structured(body: bytes) -> tuple[dict[str, str], bytes]:
     if isinstance(data, str) and not _is_json(content_type):
         return attributes, _encoded("data", data)
     return attributes, json.dumps(data, separators=(",", ":")).encode()
+
+
+def _checked(attributes: dict[str, str], body: bytes) -> Event:
+    if missing := [name for name in REQUIRED_ATTRIBUTES if name not in attributes]:
+        raise BadEvent(f"not a CloudEvent: no {', '.join(missing)} (in binary mode, headers ce-NAME)")
+    _validated(dict(attributes))
+    return Event(attributes, body)
 
 
 def _validated(attributes: dict[str, Any]) -> CloudEvent:

@@ -22,6 +22,7 @@ _FILES: Final = {
     "workspace": "functions/workspace/Dockerfile",
     "provisioner": "functions/provisioner/Dockerfile",
     "tuning": "functions/tuning/Dockerfile",
+    "recorder": "eventing/recorder/Dockerfile",
     "serving": "serving/Dockerfile",
     "training": "training/Dockerfile",
 }
@@ -32,6 +33,7 @@ _OWN: Final = {
     "workspace": ("functions", "presets"),
     "provisioner": ("functions", "presets"),
     "tuning": ("functions", "presets"),
+    "recorder": ("eventing/__init__.py", "eventing/recorder", "eventing/recordings"),
     "serving": ("oci", "serving"),
     "training": ("oci", "training"),
 }

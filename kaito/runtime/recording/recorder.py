@@ -62,7 +62,9 @@ class Recorder:
         self._waiting: list[_Waiting] = []
         self._lost = 0
         self._closed = threading.Event()
-        self._say(records.INSTALLATION, lambda: ("", {"version": version, **installation.to_json()}))
+        self._installation: Told = lambda: ("", {"version": version, **installation.to_json()})
+        self._forgotten = False
+        self._say(records.INSTALLATION, self._installation)
         self._thread = threading.Thread(target=self._run, name="record", daemon=True)
         self._thread.start()
 
@@ -116,6 +118,10 @@ class Recorder:
             self._closed.wait(_PAUSE)
             with self._changed:
                 batch, self._waiting = self._waiting, []
+                if batch and self._forgotten:
+                    now = datetime.now(UTC)
+                    batch.insert(0, _Waiting(records.INSTALLATION, self._name(), now, self._installation))
+                    self._forgotten = False
                 if self._lost:
                     told = partial(_lost, self._lost)
                     batch.append(_Waiting(records.LOST, self._name(), datetime.now(UTC), told))
@@ -139,6 +145,7 @@ class Recorder:
             with self._changed:
                 self._lost += len(lines)
         self._records.forget()
+        self._forgotten = True
 
 
 def _lost(count: int) -> tuple[str, Object]:

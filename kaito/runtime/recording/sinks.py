@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import urllib3
 
+from kaito.runtime.events import BATCH
 from kaito.runtime.recording.installation import Installation
 from kaito.runtime.recording.recorder import Recorder, Sink
 
@@ -20,11 +21,13 @@ MOST_VARIABLE: Final = "KAITO_RECORDING_MEGABYTES"
 ENDING: Final = ".ndjson"
 _MEGABYTE: Final = 1 << 20
 _DEFAULT_MEGABYTES: Final = 64
-#: CloudEvents' batched content mode.
-BATCH: Final = "application/cloudevents-batch+json"
+#: Of a batch, about: the recorder takes larger ones, and one event may be large.
+_BATCH_BYTES: Final = 4 << 20
 #: Tries to reach the recorder, which may be at zero, and seconds before the second; each wait is twice the one before.
 _TRIES, _WAIT = 6, 0.5
 _TIMEOUT: Final = urllib3.Timeout(connect=5, read=60)
+#: Refusals that may be over the next time, beside those from 500 on; 404: the route is not there yet.
+_TRANSIENT: Final = frozenset({404, 408, 425, 429})
 
 
 class FileSink:
@@ -59,21 +62,31 @@ class HttpSink:
         self._closed = threading.Event()
 
     def put(self, lines: Sequence[bytes]) -> bool:
-        body = b"[" + b",".join(lines) + b"]"
+        for batch in _batches(lines):
+            self._deliver(b"[" + b",".join(batch) + b"]")
+        return True
+
+    def _deliver(self, body: bytes) -> None:
         for attempt in range(_TRIES):
-            said = self._post(body)
+            if attempt:
+                self._closed.wait(_WAIT * 2 ** (attempt - 1))
+            said, again = self._post(body)
             if not said:
-                return True
-            self._closed.wait(_WAIT * 2**attempt)
+                return
+            if not again:
+                break
         raise OSError(f"the recorder at {self._url} does not take them: {said}")
 
-    def _post(self, body: bytes) -> str:
-        """Why they were not taken; empty where they were."""
+    def _post(self, body: bytes) -> tuple[str, bool]:
+        """Why it was not taken, empty where it was, and whether it may be later."""
         try:
             answer = self._pool.request("POST", self._url, body=body, headers={"Content-Type": BATCH})
         except urllib3.exceptions.HTTPError as error:
-            return str(error)
-        return "" if answer.status < 300 else f"{answer.status} {answer.data[:200].decode(errors='replace')}"
+            return str(error), True
+        if answer.status < 300:
+            return "", False
+        said = answer.data[:200].decode(errors="replace").strip()
+        return f"{answer.status} {said}", answer.status >= 500 or answer.status in _TRANSIENT
 
     def close(self) -> None:
         self._closed.set()
@@ -98,6 +111,18 @@ def sink(environment: Mapping[str, str], function: str) -> Sink | None:
     if url.scheme in ("http", "https") and url.netloc:
         return HttpSink(given)
     raise ValueError(f"{VARIABLE} is {given!r}; it must be file:///DIRECTORY, http://RECORDER/, or empty")
+
+
+def _batches(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
+    batch, size = list[bytes](), 0
+    for line in lines:
+        if batch and size + len(line) > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line)
+    if batch:
+        yield batch
 
 
 def _most(environment: Mapping[str, str]) -> int:

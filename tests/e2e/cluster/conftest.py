@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -121,6 +124,29 @@ class User(Person):
     def _revision(self, function: str) -> str:
         service = self.kube.get(KNATIVE_SERVICE, function, "kaito-system") or {}
         return str(service["status"]["latestReadyRevisionName"])
+
+    def kaito(self, *words: str) -> str:
+        argv = [sys.executable, "-c", "from kaito.cli import main; main()", *words]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, f"kaito {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    @contextmanager
+    def forwarded(self, function: str) -> Iterator[str]:
+        """Where a Service of kaito-system answers for as long, as docs/replay.md says."""
+        service = self.kube.get(KNATIVE_SERVICE, function, "kaito-system")
+        assert service is not None
+        deployment = f"deployment/{service['status']['latestReadyRevisionName']}-deployment"
+        words = ["port-forward", "-n", "kaito-system", deployment, ":8012"]
+        argv = [str(self._kubectl), "--kubeconfig", str(self.cluster.kubeconfig), *words]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                found = re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ", process.stdout.readline())
+                assert found, f"kubectl {' '.join(words)} ended"
+                yield f"http://127.0.0.1:{found[1]}"
+            finally:
+                process.terminate()
 
     def node(self) -> Object:
         (node,) = self.kube.list(NODE).items

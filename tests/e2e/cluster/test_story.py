@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -101,6 +102,15 @@ def test_a_bad_request_says_what_to_do(user: User) -> None:
     refused = user.chat(NAME, {"question": "?"})
     assert refused.status_code == 400
     assert "prompt" in refused.json()["error"]
+
+
+def test_what_the_functions_did_is_exported_and_decided_again(user: User, tmp_path: Path) -> None:
+    with user.forwarded("kaito-recorder") as url:
+        listed = user.kaito("events", "-r", url, "--object", f"default/{NAME}")
+        user.kaito("events", "export", "-r", url, "-o", str(tmp_path / "recording.ndjson"))
+    assert f"add Workspace/default/{NAME}" in listed
+    decided = user.kaito("replay", str(tmp_path / "recording.ndjson")).splitlines()[-1]
+    assert re.fullmatch(r"[1-9]\d* decisions, the same today", decided)
 
 
 @pytest.fixture(scope="module")

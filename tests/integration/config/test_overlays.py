@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 import yaml
 
+from eventing.recorder.settings import Settings as RecorderSettings
 from functions.provisioner.settings import ManagedCluster, Settings
 from kaito.api.resources import CONFIG_MAP, CRD, KNATIVE_SERVICE, NAMESPACE, NODE, Kind, Object
 from kaito.embedded import programs
@@ -22,6 +24,7 @@ from tests.nodes import bring_node
 from tests.unit.functions.workspace.matrix import rendered
 
 OVERLAYS = sorted(path.parent.name for path in (CONFIG / "overlays").glob("*/kustomization.yaml"))
+RECORDER = "kaito-recorder"
 FEATURES = ("config-features", "knative-serving")
 
 
@@ -57,8 +60,16 @@ def test_an_overlay_holds_all_that_is_ours(name: str) -> None:
     crds = of_kind(objects, CRD)
     assert {"workspaces.kaito.sh", "machines.karpenter.sh", "nodeclaims.karpenter.sh"} <= crds.keys()
     assert "kaito-system" in of_kind(objects, NAMESPACE)
-    assert of_kind(objects, KNATIVE_SERVICE).keys() == {"kaito-workspace", "kaito-provisioner", "kaito-tuning"}
-    assert all(malformed(obj) + refusals(obj) == [] for obj in of_kind(objects, KNATIVE_SERVICE).values())
+    services = of_kind(objects, KNATIVE_SERVICE)
+    assert services.keys() - {RECORDER} == {"kaito-workspace", "kaito-provisioner", "kaito-tuning"}
+    flags = {RECORDER: enabled(objects)}
+    assert all(malformed(it) + refusals(it, flags.get(name, frozenset())) == [] for name, it in services.items())
+    for service in services.values():
+        context = container(service)["securityContext"]
+        assert (context["runAsNonRoot"], context["readOnlyRootFilesystem"]) == (True, True)
+        assert (context["capabilities"], context["allowPrivilegeEscalation"]) == ({"drop": ["ALL"]}, False)
+        assert service["metadata"]["labels"]["networking.knative.dev/visibility"] == "cluster-local"
+        assert service["spec"]["template"]["metadata"]["annotations"]["autoscaling.knative.dev/max-scale"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -75,8 +86,39 @@ def test_an_overlay_says_where_images_and_nodes_come_from(name: str, images: str
     assert environment(services["kaito-workspace"])["KAITO_SERVING_IMAGE"] == f"{images}/serving:0.1.0"
     assert container(services["kaito-tuning"])["image"] == f"{images}/tuning:0.1.0"
     assert environment(services["kaito-tuning"])["KAITO_TRAINING_IMAGE"] == f"{images}/training:0.1.0"
+    assert RECORDER not in services or container(services[RECORDER])["image"] == f"{images}/recorder:0.1.0"
     settings = environment(services["kaito-provisioner"])
     assert (settings["KAITO_CLOUD"], settings["KAITO_LOCAL_NODES"]) == ("local", local_nodes)
+
+
+@pytest.mark.parametrize(
+    ("name", "volume", "least"),
+    [
+        ("aks", {"persistentVolumeClaim": {"claimName": RECORDER}}, "0"),
+        ("local", {"emptyDir": {"sizeLimit": "2Gi"}}, "1"),
+        ("embedded", None, None),
+        ("arm", None, None),
+    ],
+)
+def test_where_recordings_are_kept(name: str, volume: Object | None, least: str | None) -> None:
+    """What would go with its pod is of one that stays; on a platform of one machine functions record to files."""
+    objects = overlay(name)
+    services, claims = of_kind(objects, KNATIVE_SERVICE), of_kind(objects, Kind("v1", "PersistentVolumeClaim"))
+    for function, service in services.items():
+        if function != RECORDER:
+            assert environment(service)["KAITO_RECORDING"] == f"http://{RECORDER}.kaito-system.svc.cluster.local/"
+    assert set(claims) == ({RECORDER} if name == "aks" else set())
+    if volume is None:
+        assert RECORDER not in services
+        return
+    service = services[RECORDER]
+    (found,) = service["spec"]["template"]["spec"]["volumes"]
+    (mount,) = container(service)["volumeMounts"]
+    assert found == {"name": mount["name"], **volume}
+    settings = RecorderSettings.from_environment(environment(service))
+    assert Path(settings.database.database or "").parent == Path(mount["mountPath"])
+    assert settings == RecorderSettings.from_environment({}), "as it is without a word"
+    assert service["spec"]["template"]["metadata"]["annotations"]["autoscaling.knative.dev/min-scale"] == least
 
 
 def test_on_aks_nodes_come_from_aks() -> None:
@@ -120,20 +162,23 @@ def test_only_a_cluster_of_ones_own_lacks_knatives_kinds_and_namespace() -> None
     assert "services.serving.knative.dev" in of_kind(embedded, CRD)
 
 
-@pytest.mark.parametrize(
-    ("scene", "unneeded"),
-    [
-        ("preset-on-gpu", {"init-containers"}),
-        ("preset-on-cpu", {"init-containers", "tolerations"}),
-        ("pulled-preset-with-adapters", {"volumes-image"}),
-    ],
-)
-def test_exactly_the_flags_that_services_need_are_enabled(scene: str, unneeded: set[str]) -> None:
-    (service,) = rendered(scene)
-    flags = enabled(overlay("local"))
+NEEDED = {
+    "preset-on-gpu": {"nodeselector", "tolerations", "volumes-image"},
+    "preset-on-cpu": {"nodeselector", "volumes-image"},
+    "pulled-preset-with-adapters": {"nodeselector", "tolerations", "init-containers"},
+    RECORDER: {"persistent-volume-claim", "persistent-volume-write", "securitycontext"},
+}
+
+
+@pytest.mark.parametrize(("name", "needed"), NEEDED.items())
+def test_exactly_the_flags_that_services_need_are_enabled(name: str, needed: set[str]) -> None:
+    objects = overlay("aks")
+    (service,) = [of_kind(objects, KNATIVE_SERVICE)[name]] if name == RECORDER else rendered(name)
+    flags = enabled(objects)
     assert refusals(service, flags) == []
-    idle = {flag for flag in flags if not refusals(service, flags - {flag})}
-    assert idle == {f"kubernetes.podspec-{it}" for it in unneeded}
+    used = {flag.removeprefix("kubernetes.podspec-") for flag in flags if refusals(service, flags - {flag})}
+    assert used == needed
+    assert len(flags) == len(set[str]().union(*NEEDED.values())), "no other is enabled"
 
 
 KNATIVES = {

@@ -34,6 +34,8 @@ CANARY = "c4n4ry-0f-thirty-two-characters--"
         f"https://someone:{CANARY}@example.com/data",
         f"https://{CANARY}@example.com/data",
         f"Bearer {CANARY}",
+        f"401 for Authorization: Bearer {CANARY}",
+        f'curl -H "authorization: basic {CANARY}"',
         f"--token={CANARY}",
         f"hub_token: {CANARY}",
         f"hub_token: '{CANARY}'",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaito.runtime.events import BadEvent, Event, new, parse, to_binary
+from kaito.runtime.events import BATCH, BadEvent, Event, new, parse, parse_all, to_binary
 
 REQUIRED = {"ce-id": "1", "ce-source": "/s", "ce-type": "t", "ce-specversion": "1.0"}
 ENVELOPE = {"id": "1", "source": "/s", "type": "t", "specversion": "1.0"}
@@ -103,6 +103,33 @@ def test_a_missing_required_attribute_is_refused_in_both_modes(missing: str) -> 
 def test_bad_input_is_one_error_with_a_reason(headers: dict[str, str], body: bytes, reason: str) -> None:
     with pytest.raises(BadEvent, match=reason):
         parse(headers, body)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "ids"),
+    [
+        ({"Content-Type": BATCH}, b"[]", []),
+        ({"content-type": f"{BATCH}; charset=utf-8"}, b"[%b, %b]" % (structured(), structured(id="2")), ["1", "2"]),
+        (STRUCTURED, structured(), ["1"]),
+        (REQUIRED, b"", ["1"]),
+    ],
+)
+def test_a_message_of_any_mode_is_its_events(headers: dict[str, str], body: bytes, ids: list[str]) -> None:
+    assert [event.id for event in parse_all(headers, body)] == ids
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{", "the body is not the application/cloudevents-batch.json it says"),
+        (structured(), "the body is a JSON dict, a batch is an array"),
+        (b"[%b, 1]" % structured(), "an event is an object"),
+        (b"[%b, {}]" % structured(), "no id, source, type, specversion"),
+    ],
+)
+def test_a_bad_batch_is_one_error_with_a_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(BadEvent, match=reason):
+        parse_all({"Content-Type": BATCH}, body)
 
 
 def test_data_that_is_not_the_json_it_says_is_found_when_it_is_read() -> None:

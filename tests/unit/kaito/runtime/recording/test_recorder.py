@@ -50,8 +50,7 @@ def test_all_of_it_is_told_in_order_and_each_object_once() -> None:
     made.answer(delivery, 202, "", 2, 1.5)
     made.close()
     assert sink.closed
-    kinds = [it["type"].rpartition(".")[2] for it in sink.events]
-    assert kinds == [
+    assert kinds(sink) == [
         *("installation", "delivery", "object", "object", "decision", "write", "decision", "write", "answer")
     ]
     assert sink.of("installation")[0]["data"] == {"version": "1.2.3", **INSTALLATION.to_json()}
@@ -122,7 +121,11 @@ def test_a_canary_is_nowhere(tmp_path: Path) -> None:
     assert [it["data"].get("redacted", False) for it in sink.of("delivery")] == [True, True, True]
 
 
-def test_what_cannot_be_kept_is_counted_and_objects_are_told_anew() -> None:
+def kinds(sink: Kept) -> list[str]:
+    return [it["type"].rpartition(".")[2] for it in sink.events]
+
+
+def test_what_cannot_be_kept_is_counted_and_what_decisions_are_made_of_is_told_anew() -> None:
     sink = Kept(failures=1)
     made = recording(sink)
     made.decision(KEY, [], workspace(), NOW, Plan(), None)
@@ -130,7 +133,8 @@ def test_what_cannot_be_kept_is_counted_and_objects_are_told_anew() -> None:
     made.decision(KEY, [], workspace(), NOW, Plan(), None)
     made.close()
     assert sum(it["data"]["records"] for it in sink.of("lost")) == 3, "installation, object, decision"
-    assert [it["type"].rpartition(".")[2] for it in sink.events if "lost" not in it["type"]] == ["object", "decision"]
+    assert [kind for kind in kinds(sink) if kind != "lost"] == ["installation", "object", "decision"]
+    assert sink.of("installation")[0]["data"] == {"version": "1.2.3", **INSTALLATION.to_json()}
 
 
 def test_what_there_is_no_room_for_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +156,7 @@ def test_what_is_in_another_file_is_told_anew() -> None:
     sink.wait(lambda: sink.puts > 0)
     made.decision(KEY, [], workspace(), NOW, Plan(), None)
     made.close()
-    assert len(sink.of("object")) == 2
+    assert kinds(sink) == ["installation", "object", "decision"] * 2
 
 
 def test_what_cannot_be_written_down_is_in_nobodys_way() -> None:

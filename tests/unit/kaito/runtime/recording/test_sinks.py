@@ -60,6 +60,29 @@ def test_a_recorder_that_is_away_for_a_while_is_asked_again(monkeypatch: pytest.
         assert len(receiver.wait(4)) == 4
 
 
+def test_what_is_much_is_several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "_BATCH_BYTES", 2 * len(event("1")))
+    large = event("3", a="x" * 1000)
+    with Receiver() as receiver:
+        where = HttpSink(receiver.url)
+        assert where.put([event("1"), event("2"), large, event("4"), event("5"), event("6")])
+        assert where.put([])
+        batches = [[it["id"] for it in json.loads(received.body)] for received in receiver.wait(4)]
+    assert batches == [["1", "2"], ["3"], ["4", "5"], ["6"]]
+
+
+@pytest.mark.parametrize(
+    ("status", "times"), [(400, 1), (413, 1), (424, 1), (404, 6), (408, 6), (429, 6), (500, 6), (503, 6)]
+)
+def test_what_a_recorder_refuses_it_is_not_sent_again(monkeypatch: pytest.MonkeyPatch, status: int, times: int) -> None:
+    monkeypatch.setattr(sinks, "_WAIT", 0.001)
+    with Receiver(lambda *_: ("why\n", status)) as receiver:
+        where = HttpSink(receiver.url)
+        with pytest.raises(OSError, match=f"does not take them: {status} why$"):
+            where.put([event("1")])
+        assert len(receiver.received) == times
+
+
 def test_a_recorder_that_stays_away_is_an_error_that_says_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sinks, "_WAIT", 0.001)
     with Receiver(lambda *_: ("the disk is full", 507)) as receiver:

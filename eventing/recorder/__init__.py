@@ -1,0 +1,1 @@
+"""The recorder of a cluster: keeps what all functions record, and gives it back as recordings that replay."""

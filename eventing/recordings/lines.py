@@ -89,12 +89,13 @@ def described(delivery: Record) -> str:
 
 
 def find(recording: Recording, name: str) -> Line:
-    """By the event's id, or by what the recording calls it. Raises RecordingError."""
+    """By what the recording calls it, or by the event's id: then of whoever decided something because of it, where
+    several were told. Raises RecordingError."""
     every = list(lines(recording))
     for line in every:
         if name in (line.record.name, *(it.name for it in line.decisions)):
             return line
-    for line in every:
-        if line.delivery is not None and (event := event_of(line.delivery)) is not None and event.id == name:
-            return line
+    told = [it for it in every if it.delivery is not None and (event := event_of(it.delivery)) and event.id == name]
+    if told:
+        return next((it for it in told if it.decisions), told[0])
     raise RecordingError(f"there is no event {name} in the recording: `kaito events` lists them")

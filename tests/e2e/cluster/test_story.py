@@ -286,7 +286,7 @@ def test_a_model_is_tuned_pushed_and_served(user: User, its: Registry, stages: d
     name = tuning["metadata"]["name"]
     began = time.monotonic()
     user.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([config, tuning]))
-    until(lambda: user.is_true(name, "WorkspaceReady"), 240, "WorkspaceReady")
+    until(lambda: user.is_true(name, "WorkspaceReady"), 400, "WorkspaceReady")
     stages["tuned"] = time.monotonic() - began
     status = (user.kube.get(WORKSPACE, name, "default") or {})["status"]
     assert status["state"] == "Succeeded"

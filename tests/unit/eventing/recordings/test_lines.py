@@ -57,6 +57,15 @@ def test_an_event_is_found_by_its_id_and_by_what_came_of_it() -> None:
         find(recording, "event-99")
 
 
+def test_of_several_who_were_told_the_one_is_found_who_decided() -> None:
+    sink = Kept()
+    for function, observed, hints in (("kaito-tuning", None, 0), ("kaito-workspace", Observed(workspace()), 1)):
+        told = Told(function, sink)
+        told.event(workspace(), observed, "add", hints=hints)
+        told.close()
+    assert find(sink.recording, "event-01").record.function == "kaito-workspace"
+
+
 def test_the_story_of_the_first_event_has_all_that_was_seen_and_done() -> None:
     recording = history()
     text = story(find(recording, "event-01"), recording)

@@ -72,7 +72,7 @@ def _decided(decision: Record, recording: Recording) -> Iterator[str]:
         yield "  decided: nothing is to be done"
     for place, effect in enumerate(plan["effects"]):
         yield f"  decided: {summary(effect, recording.objects)}"
-        yield f"    {_became(outcomes.get(place))}"
+        yield f"    {_became(outcomes.get(place), effect)}"
         yield from (f"    {it}" for it in _difference(effect, decision, recording))
     more = [] if plan["settled"] else ["it is under way"]
     if plan["requeue_after"] is not None:
@@ -81,16 +81,24 @@ def _decided(decision: Record, recording: Recording) -> Iterator[str]:
         yield f"  and: {', '.join(more)}"
 
 
-def _became(write: Record | None) -> str:
+def _became(write: Record | None, effect: Object) -> str:
+    announces = effect["$class"] == "Announce"
+    if write is None and announces:
+        return "not sent: there is no Broker, or it has not answered"
     if write is None:
         return "not written: something else came first"
     error, took = write.data["error"], f"{write.data['seconds'] * 1000:.0f} ms"
-    return f"failed after {took}: {error['type']}: {error['message']}" if error else f"written in {took}"
+    if error:
+        return f"failed after {took}: {error['type']}: {error['message']}"
+    return f"{'sent' if announces else 'written'} in {took}"
 
 
 def summary(effect: Object, objects: Mapping[str, Object]) -> str:
     """What an effect does to what, and why."""
     kind, why = effect["$class"], effect.get("why", "")
+    if kind == "Announce":
+        event = effect["event"]["$json"]
+        return f"announce {event['type']}: {event['subject']}"
     obj = _object(effect.get("object") or effect.get("event") or effect.get("workspace"), objects)
     if kind == "Tell":
         return f"tell {obj.get('reason', '')}: {obj.get('message', '')}"

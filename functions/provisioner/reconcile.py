@@ -74,7 +74,7 @@ def _towards(obj: Object, claim: Claim, sku: Sku, launch: Launch, now: datetime)
         facts["nodeName"] = launch.nodes[0]["metadata"]["name"]
         facts["allocatable"] = launch.nodes[0]["status"].get("allocatable", {})
     stages = (launch.condition, joined, usable)
-    effects = (*launch.effects, *told(obj, claim, stages, facts, now))
+    effects = (*launch.effects, *told(obj, claim, stages, facts, now, sku.name))
     return Plan(effects, launch.requeue_after, settled=all(stage.status == "True" for stage in stages))
 
 

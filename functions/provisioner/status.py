@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from functions.provisioner.announcements import readiness
 from kaito.api.claims import Claim
 from kaito.api.conditions import obstacle
 from kaito.api.meta import Condition, ConditionStatus
@@ -16,8 +17,13 @@ from kaito.runtime.report import report
 NAME: Final = "kaito-provisioner"
 
 
-def told(obj: Object, claim: Claim, found: Sequence[Condition], facts: Object, now: datetime) -> tuple[Effect, ...]:
-    """The stages and what they add up to, with the Events of their transitions; nothing where it is said already."""
+def told(
+    obj: Object, claim: Claim, found: Sequence[Condition], facts: Object, now: datetime, instance_type: str = ""
+) -> tuple[Effect, ...]:
+    """The stages and what they add up to, with what is told of their transitions; nothing where it is said already.
+
+    ``instance_type``: what its node is, where that is known.
+    """
     worst = obstacle(found)
     meaning: tuple[ConditionStatus, str, str] = (
         (worst.status, worst.reason, worst.message) if worst else ("True", "Ready", found[-1].message)
@@ -29,7 +35,8 @@ def told(obj: Object, claim: Claim, found: Sequence[Condition], facts: Object, n
         message=meaning[2],
         observed_generation=claim.metadata.generation,
     )
-    return report(obj, (*found, ready), facts, sums=("Ready",), function=NAME, now=now)
+    written = report(obj, (*found, ready), facts, sums=("Ready",), function=NAME, now=now)
+    return (*readiness(obj, claim, ready, facts, instance_type, now), *written)
 
 
 def told_besides(obj: Object, claim: Claim, news: Condition, now: datetime) -> tuple[Effect, ...]:

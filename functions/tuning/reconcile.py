@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from functions.tuning.announcements import announcements
 from functions.tuning.observed import Observed
 from functions.tuning.render import DIGEST, render, template
 from functions.tuning.settings import Settings
@@ -113,7 +114,8 @@ def _report(
 ) -> tuple[Effect, ...]:
     sums = overall(workspace, before(obj), job, stood)
     said = facts(workspace, job, sums[0], stood, progress, asked)
-    return report(obj, (job, *sums), said, sums=SUMS, shared=SHARED, function=NAME, now=now)
+    told = report(obj, (job, *sums), said, sums=SUMS, shared=SHARED, function=NAME, now=now)
+    return (*announcements(obj, workspace, job, sums[0], said, now), *told)
 
 
 def _is_done(obj: Object, workspace: Workspace, asked: Work) -> bool:

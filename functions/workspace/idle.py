@@ -9,9 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kaito.api.conditions import conditions_of, parse_time
+from kaito.api.conditions import conditions_of, parse_time, rfc3339
+from kaito.api.meta import Condition
 from kaito.api.resources import KNATIVE_SERVICE, Kind, Object
 from kaito.api.workspace import ANNOTATION_SCALE_TO_ZERO, Workspace
+
+#: The reason of InferenceReady at zero; since when, its message says first.
+AT_ZERO = "ScaledToZero"
+_NO_PODS = "no pods since "
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,14 @@ class Rest:
 
     since: datetime
     until: datetime
+
+    def __str__(self) -> str:
+        return f"{_NO_PODS}{rfc3339(self.since)}"
+
+
+def slept(inference: Condition) -> str:
+    """Since when there were no pods, as the condition of a model at zero says."""
+    return inference.message.partition(";")[0].removeprefix(_NO_PODS)
 
 
 def goes_to_zero(workspace: Workspace) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
+from functions.workspace.announcements import deletion, readiness, scaling
 from functions.workspace.history import record
 from functions.workspace.idle import rest
 from functions.workspace.nodes import Nodes, choose
@@ -80,7 +81,8 @@ def reconcile(observed: Observed, catalogue: Catalogue, settings: Settings, now:
     balancer = next((it for it in others if it is not None and it["spec"].get("type") == "LoadBalancer"), None)
     about = Carried(carrier, observed.pods, balancer, observed.routed, resting)
     found = conditions(workspace, (kind or MACHINE).kind, nodes, about)
-    effects += _status(obj, found, _facts(nodes, carrier, found), now)
+    facts = _facts(nodes, carrier, found)
+    effects += (*scaling(obj, found, facts, resting, now), *_status(obj, found, facts, now))
     serves = any(it.type == "InferenceReady" and it.reason == SERVING for it in found)
     if asked.model is not None and carrier is not None and serves:
         effects += unmeasured(obj, carrier, url(carrier))
@@ -154,11 +156,12 @@ def _facts(nodes: Nodes, carrier: Object | None, found: Sequence[Condition]) -> 
 
 
 def _status(obj: Object, found: Sequence[Condition], facts: Object, now: datetime) -> tuple[Effect, ...]:
-    """The status write and the Events of its transitions; nothing where the status says it all already."""
+    """The status write and what is told of its transitions; nothing where the status says it all already."""
     facts = {**facts, "observedGeneration": obj["metadata"].get("generation", 0)}
     refused = any(it.reason == WRITE_REFUSED for it in found)  # which no other condition says
     sums, shared = SUMS[1:] if refused else SUMS, (FIELD, *(TUNING if "tuning" in obj else ()))
-    return report(obj, found, facts, sums=sums, shared=shared, function=NAME, now=now)
+    told = report(obj, found, facts, sums=sums, shared=shared, function=NAME, now=now)
+    return (*readiness(obj, found, facts, now), *told)
 
 
 def _end(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -> Plan:
@@ -167,7 +170,8 @@ def _end(obj: Object, workspace: Workspace, observed: Observed, now: datetime) -
         return Plan()
     owned = [*(child for child in observed.children if is_owned(child, workspace.metadata)), *observed.claims]
     if not owned:
-        return Plan(finalizer(obj, FINALIZER, present=False, why="everything of it is gone"))
+        why = "everything of it is gone"
+        return Plan((deletion(obj, why, now), *finalizer(obj, FINALIZER, present=False, why=why)))
     left = [f"{child['kind']} {child['metadata']['name']}" for child in owned]
     said = _status(obj, deleting(workspace, left), {"state": "Deleting"}, now)
     return Plan((*_deletes(owned, _GOES), *said), settled=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from functions.workspace.idle import Rest, woken
+from functions.workspace.idle import AT_ZERO, Rest, woken
 from functions.workspace.nodes import Nodes
 from kaito.api.conditions import conditions_of, obstacle, rfc3339
 from kaito.api.meta import Condition, ConditionStatus
@@ -184,12 +184,12 @@ def _resting(inference: Condition, service: Object, resting: Rest, nodes: Nodes)
     """At zero Knative's Ready stays as it was last: True, or what a pod lacked that is wanted no more."""
     if inference.status != "True" and inference.reason != UNSCHEDULED:
         return inference
-    wakes = f"no pods since {rfc3339(resting.since)}; a request to {url(service)}/chat wakes it"
+    wakes = f"{resting}; a request to {url(service)}/chat wakes it"
     if nodes.released:
         wakes += ", and its nodes first"
     elif nodes.claims:
         wakes += f"; its nodes are kept until {rfc3339(resting.until)}"
-    return inference.model_copy(update={"status": "True", "reason": "ScaledToZero", "message": wakes})
+    return inference.model_copy(update={"status": "True", "reason": AT_ZERO, "message": wakes})
 
 
 def _gang_ready(workspace: Workspace, resource: Condition, stateful_set: Object, pods: Sequence[Object]) -> Condition:

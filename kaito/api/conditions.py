@@ -34,6 +34,14 @@ def obstacle(parts: Sequence[Condition]) -> Condition | None:
     )
 
 
+def turned(condition: Condition, before: Mapping[str, Condition]) -> str | None:
+    """Since when the condition has had the status that it leaves; empty where it had none, None where it keeps it."""
+    old = before.get(condition.type)
+    if old is None:
+        return ""
+    return None if old.status == condition.status else old.last_transition_time
+
+
 def settle(wanted: Iterable[Condition], before: Mapping[str, Condition], now: datetime) -> list[Object]:
     """``wanted`` as the status holds it: a condition whose status stays keeps its lastTransitionTime."""
     result = []

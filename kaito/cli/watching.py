@@ -45,8 +45,9 @@ class EventLog:
     def on_event(self, message: Message) -> None:
         event = message.event
         verb = event.type.rpartition(".")[2]
-        name = "/".join(event.attributes[key] for key in ("namespace", "name") if event.attributes.get(key))
-        what = f"{event.attributes.get('kind', 'sweep')} {name} {verb}".replace("  ", " ")
+        about = [event.attributes[key] for key in ("kind", "namespace", "name") if event.attributes.get(key)]
+        kind, *named = about or (event.subject or "sweep").split("/")
+        what = " ".join(filter(None, (kind, "/".join(named), verb)))
         with self._lock:
             seen = self._by_id[event.id] = Seen(event.id, datetime.now(UTC), what)
             self._seen.append(seen)

@@ -36,21 +36,22 @@ def build(kubectl: Path, overlay: Path) -> list[Object]:
     return [document for document in yaml.load_all(built.stdout, Loader=yaml.CSafeLoader) if document]
 
 
-def with_environment(objects: Iterable[Object], service: str, environment: Mapping[str, str]) -> list[Object]:
-    """The objects, with these variables in that Knative Service's container, whatever it had by their names."""
-    added = [{"name": name, "value": value} for name, value in environment.items()]
-    return [_with_variables(obj, added) if _is_service(obj, service) else obj for obj in objects]
+def with_environment(
+    objects: Iterable[Object], environment: Mapping[str, str], service: str | None = None
+) -> list[Object]:
+    """The objects, with these variables in the container of that Knative Service, or of each."""
+    return [_with_variables(obj, environment) if _is_service(obj, service) else obj for obj in objects]
 
 
-def _is_service(obj: Object, name: str) -> bool:
-    return Kind.of(obj) == KNATIVE_SERVICE and bool(obj["metadata"]["name"] == name)
+def _is_service(obj: Object, name: str | None) -> bool:
+    return Kind.of(obj) == KNATIVE_SERVICE and name in (None, obj["metadata"]["name"])
 
 
-def _with_variables(obj: Object, added: Sequence[Object]) -> Object:
+def _with_variables(obj: Object, environment: Mapping[str, str]) -> Object:
     copied = copy.deepcopy(obj)
     (container,) = copied["spec"]["template"]["spec"]["containers"]
-    names = {variable["name"] for variable in added}
-    container["env"] = [*(it for it in container.get("env") or () if it["name"] not in names), *added]
+    others = [it for it in container.get("env") or () if it["name"] not in environment]
+    container["env"] = [*others, *({"name": name, "value": value} for name, value in environment.items())]
     return copied
 
 

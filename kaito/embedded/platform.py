@@ -15,7 +15,7 @@ import structlog
 
 import presets
 from eventing.dispatch import NoObserver, Observer
-from kaito.api.resources import KNATIVE_SERVICE, Kind
+from kaito.api.resources import BROKER, KNATIVE_SERVICE, Kind
 from kaito.embedded import manifests, programs
 from kaito.embedded.arm.azure import Azure
 from kaito.embedded.cache import cache_dir
@@ -32,9 +32,12 @@ from kaito.embedded.process import ProcessTable
 from kaito.embedded.recordings import recorded
 from kaito.embedded.site import LOOPBACK, Site
 from kaito.embedded.wiring import Wiring
+from kaito.runtime import announcer
 from kaito.runtime.kube import Kube
 
 SYSTEM_NAMESPACE: Final = "kaito-system"
+#: As config/eventing names it.
+_BROKER: Final = {"apiVersion": BROKER.api_version, "kind": BROKER.kind, "name": "kaito"}
 _FUNCTIONS_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.05
 
@@ -90,7 +93,7 @@ class Platform:
         if self._records:
             objects = recorded(objects, self.directory)
         if self._azure:
-            objects = manifests.with_environment(objects, "kaito-provisioner", self._azure.environment)
+            objects = manifests.with_environment(objects, self._azure.environment, "kaito-provisioner")
         self.control_plane = ControlPlane(self.directory, self.programs, self._site)
         self.control_plane.start(progress, lambda kube: manifests.install_crds(kube, objects))
         stack.callback(self.control_plane.stop)
@@ -116,19 +119,20 @@ class Platform:
             progress("starting the emulated Azure")
             self._azure.start(self.kube, presets.load())
             stack.callback(self._azure.stop)
-        progress("installing the manifests under config/")
-        manifests.install(self.kube, objects)
-        runner.start()
         stack.callback(runner.stop)
+        services = FaultyTransport(runner.acquire, self._faults) if self._faults else ServiceTransport(runner.acquire)
+        wiring = Wiring(self.kube, self._kube_as, services, self._observer)
+        stack.callback(wiring.stop)
+        progress("installing the manifests under config/")
+        sink = wiring.resolve({"ref": _BROKER}, SYSTEM_NAMESPACE)
+        manifests.install(self.kube, manifests.with_environment(objects, {announcer.VARIABLE: sink}))
+        runner.start()
         progress("starting the functions")
         functions = [obj["metadata"]["name"] for obj in objects if Kind.of(obj) == KNATIVE_SERVICE]
         if problems := wait_running(runner.acquire, functions, _FUNCTIONS_SECONDS):
             said = "; ".join(f"function {name} is not ready: {problem}" for name, problem in sorted(problems.items()))
             raise PlatformError(f"after {_FUNCTIONS_SECONDS:.0f} s, {said}; the logs are in {self.directory / 'logs'}")
-        services = FaultyTransport(runner.acquire, self._faults) if self._faults else ServiceTransport(runner.acquire)
-        wiring = Wiring(self.kube, self._kube_as, services, self._observer)
         wiring.start()
-        stack.callback(wiring.stop)
 
     @property
     def kubeconfig(self) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from kaito.api.resources import KNATIVE_SERVICE, Kind, Object
+from kaito.api.resources import Object
 from kaito.embedded.manifests import with_environment
 from kaito.runtime.recording.sinks import ENDING, VARIABLE
 
@@ -19,11 +19,7 @@ _MOST_BYTES: Final = 256 << 20
 def recorded(objects: Iterable[Object], directory: Path) -> list[Object]:
     """The manifests, with all functions recorded to a folder of that ``directory``."""
     _prune(directory / FOLDER)
-    made = list(objects)
-    environment = {VARIABLE: (directory.resolve() / FOLDER).as_uri()}
-    for function in [it["metadata"]["name"] for it in made if Kind.of(it) == KNATIVE_SERVICE]:
-        made = with_environment(made, function, environment)
-    return made
+    return with_environment(objects, {VARIABLE: (directory.resolve() / FOLDER).as_uri()})
 
 
 def _prune(folder: Path) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import wait
 from typing import Any
 
 import azure.functions as func
 
+from kaito.runtime.announcer import announcer
 from kaito.runtime.delivery import ANSWER_WITHIN_SECONDS, Answer, deliver
 from kaito.runtime.kube import Kube
 from kaito.runtime.log import configure
@@ -36,7 +38,7 @@ def function_app(function: Callable[[], Function[Any]]) -> func.FunctionApp:
     def reconciler() -> Reconciler[Any]:
         configure()
         made = dataclasses.replace(function(), fast_sweep=None, hears=lambda _: True)
-        return Reconciler(made, Kube.from_environment())
+        return Reconciler(made, Kube.from_environment(), announcer=announcer(os.environ))
 
     return hosted(reconciler)
 

@@ -95,7 +95,22 @@ class Tell:
         return f"event of {self.event['involvedObject']['name']}: {self.event['reason']}"
 
 
-Effect = Apply | Mark | Delete | Tell | Beyond
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Send this CloudEvent, in CloudEvents' JSON format, to whoever has subscribed; one of that id is the same.
+
+    It comes before the write that makes it old news. That it is lost is told, and no reason to stop. ``tells``: others
+    do not wait for it.
+    """
+
+    event: Object
+    tells: bool = True
+
+    def __str__(self) -> str:
+        return f"announce {self.event['type']}: {self.event['subject']}"
+
+
+Effect = Apply | Mark | Delete | Tell | Announce | Beyond
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +159,7 @@ class Plan:
 
 
 def _tells(effect: Effect) -> bool:
-    return isinstance(effect, Tell) or (isinstance(effect, Apply | Beyond) and effect.tells)
+    return isinstance(effect, Tell) or (isinstance(effect, Apply | Announce | Beyond) and effect.tells)
 
 
 def holds(wanted: object, found: object) -> bool:

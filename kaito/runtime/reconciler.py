@@ -22,6 +22,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from kaito.api.resources import Kind, Object
+from kaito.runtime.announcer import Announcer
 from kaito.runtime.apply import run
 from kaito.runtime.crew import Crew
 from kaito.runtime.decisions import Decisions
@@ -29,7 +30,7 @@ from kaito.runtime.echo import Echoes, content
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key
 from kaito.runtime.kube import Conflict, Kube, KubeError
-from kaito.runtime.plan import Effect, Plan, Refused, WriteError
+from kaito.runtime.plan import Announce, Effect, Plan, Refused, WriteError
 from kaito.runtime.progress import Progress
 from kaito.runtime.recording.installation import NOTHING, Installation
 from kaito.runtime.recording.recorder import Recorder
@@ -95,9 +96,15 @@ class Reconciler(Generic[Observed]):
     """Runs one Function against one API server: one thread looks, ``workers`` threads decide and write."""
 
     def __init__(
-        self, function: Function[Observed], kube: Kube, *, workers: int = 8, recorder: Recorder | None = None
+        self,
+        function: Function[Observed],
+        kube: Kube,
+        *,
+        workers: int = 8,
+        recorder: Recorder | None = None,
+        announcer: Announcer | None = None,
     ) -> None:
-        self._function, self._kube, self.recorder = function, kube, recorder
+        self._function, self._kube, self.recorder, self._announcer = function, kube, recorder, announcer
         self._changed = threading.Condition()
         self._waiting: dict[Key, list[Waiter]] = {}
         self._active: set[Key] = set()
@@ -299,16 +306,24 @@ class Reconciler(Generic[Observed]):
         return None
 
     def _carry_out(self, decision: str, plan: Plan, effect: Effect) -> None:
-        began, failure = time.monotonic(), None
+        ended = partial(self._ended, decision, plan, effect, time.monotonic())
+        if isinstance(effect, Announce):
+            if self._announcer:
+                self._announcer.send(effect.event, ended)
+            return
+        failure: Exception | None = None
         try:
             self._function.run(effect, self._kube, self._function.name)
         except Exception as caught:
             failure = caught
             raise
         finally:
-            if self.recorder:
-                place = next(place for place, it in enumerate(plan.effects) if it is effect)
-                self.recorder.write(decision, place, failure, time.monotonic() - began)
+            ended(failure)
+
+    def _ended(self, decision: str, plan: Plan, effect: Effect, began: float, failure: Exception | None) -> None:
+        if self.recorder:
+            place = next(place for place, it in enumerate(plan.effects) if it is effect)
+            self.recorder.write(decision, place, failure, time.monotonic() - began)
 
     def _know(self, key: Key, observed: Observed, plan: Plan, started: float) -> None:
         """Keep in mind what was done, and will be told."""

@@ -15,6 +15,7 @@ import structlog
 from flask import Flask, Response, request
 
 from kaito.runtime import wsgi
+from kaito.runtime.announcer import announcer
 from kaito.runtime.delivery import deliver
 from kaito.runtime.kube import Kube, KubeError
 from kaito.runtime.log import configure
@@ -59,9 +60,12 @@ def serve(function: Function[Any]) -> None:
 def _loaded(function: Function[Any]) -> Flask:
     configure()
     recorder = sinks.recorder(function.name, function.installation, os.environ)
-    reconciler = Reconciler(function, Kube.from_environment(), recorder=recorder)
+    announces = announcer(os.environ)
+    reconciler = Reconciler(function, Kube.from_environment(), recorder=recorder, announcer=announces)
     if recorder:
         atexit.register(recorder.close)
+    if announces:
+        atexit.register(announces.close)  # before the recorder, which is told what came of it
     app = create_app(function.name, reconciler)
     # Beside the first answers: a request waits for this process, and not for all there is to be listed.
     threading.Thread(target=sweep_at_start, args=(reconciler,), name="first-sweep", daemon=True).start()

@@ -21,7 +21,7 @@ def main(runs: int, first: int) -> int:
         if found.wrong:
             wrong.update(found.wrong.keys())
             print(f"seed {seed}:", *found.history, sep="\n  ")
-    figures = {what: wrong[what] for what in ("leaked", "doubled", "foreign", "unsettled", "lies", "felled")}
+    figures = {what: wrong[what] for what in ("leaked", "doubled", "foreign", "unsettled", "lies", "felled", "unsaid")}
     print(json.dumps({"runs": runs, "seconds": round(time.monotonic() - began, 1), **figures}))
     return 1 if wrong else 0
 

@@ -10,7 +10,7 @@ from typing import Any
 from kaito.api.conditions import rfc3339
 from kaito.api.resources import NAMESPACE, Kind, Object
 from kaito.runtime.kube import Conflict, KubeError, ObjectList
-from kaito.runtime.plan import Apply, Delete, Effect, Mark, Tell
+from kaito.runtime.plan import Announce, Apply, Delete, Effect, Mark, Tell
 from tests.chaos.rbac import may
 
 
@@ -21,6 +21,7 @@ class Cluster:
         self._now = now
         self._objects: dict[tuple[Kind, str], Object] = {}
         self._ids = itertools.count(1)
+        self.announced: list[Object] = []
 
     @property
     def cluster(self) -> str:
@@ -71,6 +72,8 @@ class Cluster:
         match effect:
             case Tell():
                 _allow("create", EVENT)
+            case Announce():
+                self.announced.append(effect.event)
             case Mark():
                 _allow("patch", Kind.of(effect.object))
                 found = self._objects.get(_key(effect.object))

@@ -12,6 +12,7 @@ from functions.provisioner.aks.failure import AzureError
 from functions.provisioner.aks.health import LABEL_INITIALIZED
 from functions.provisioner.aks.pool import LABEL_POOL, TAG_CLAIM, TAG_CLUSTER, TAG_KIND, TAG_UID, Pool, pool_name
 from functions.provisioner.observed import Observed
+from kaito.api.announcements import NodeRemoved
 from kaito.api.claims import CLAIM_KINDS, Claim
 from kaito.api.nodes import is_ready
 from kaito.api.resources import NODE
@@ -198,6 +199,8 @@ class _Run:
             ours = ((name, pool) for name, pool in pools.items() if name != self._foreign)
             left = [name for name, pool in ours if (pool.get("tags") or {}).get(TAG_UID) == uid]
             found.see("leaked", holds=not left, details=left)
+            said = (event for event in world.cluster.announced if event["data"]["uid"] == uid)
+            found.see("unsaid", holds=any(event["type"] == NodeRemoved.TYPE for event in said), details=uid)
         if after is None or after["metadata"].get("deletionTimestamp"):
             return plan
         pool = pools.get(pool_name(key)) or {}

@@ -18,11 +18,11 @@ from typing import Any, Final
 from kaito.api.redaction import redacted
 from kaito.api.resources import Kind, Object
 from kaito.runtime.kube import Conflict, Gone, KubeError, Unavailable
-from kaito.runtime.plan import Apply, Delete, Mark, Plan, Refused, Tell
+from kaito.runtime.plan import Announce, Apply, Delete, Mark, Plan, Refused, Tell
 
 _CLASS, _OBJECT, _JSON, _TIME, _SET, _NUMBER = "$class", "$object", "$json", "$time", "$set", "$number"
 #: What all functions' decisions are made of.
-COMMON: Final = (Apply, Conflict, Delete, Gone, Kind, KubeError, Mark, Plan, Refused, Tell, Unavailable)
+COMMON: Final = (Announce, Apply, Conflict, Delete, Gone, Kind, KubeError, Mark, Plan, Refused, Tell, Unavailable)
 
 
 class CodecError(ValueError):

@@ -135,12 +135,12 @@ def test_on_aks_nodes_come_from_aks() -> None:
 def test_the_emulated_azure_is_the_one_that_the_platform_runs() -> None:
     service = of_kind(overlay("arm"), KNATIVE_SERVICE)["kaito-provisioner"]
     (added,) = of_kind(
-        with_environment([service], "kaito-provisioner", {"ARM_ENDPOINT": "http://127.0.0.1:1"}), KNATIVE_SERVICE
+        with_environment([service], {"ARM_ENDPOINT": "http://127.0.0.1:1"}, "kaito-provisioner"), KNATIVE_SERVICE
     ).values()
     azure = Settings.from_environment(environment(added)).azure
     assert azure == ManagedCluster(SUBSCRIPTION, GROUP, CLUSTER, "http://127.0.0.1:1")
     assert "ARM_ENDPOINT" not in environment(service)
-    (other,) = with_environment([service], "kaito-workspace", {"ARM_ENDPOINT": "http://127.0.0.1:1"})
+    (other,) = with_environment([service], {"ARM_ENDPOINT": "http://127.0.0.1:1"}, "kaito-workspace")
     assert other == service
 
 

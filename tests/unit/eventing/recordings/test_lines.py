@@ -89,6 +89,22 @@ def test_the_story_of_the_next_has_what_had_changed() -> None:
     assert "phi-3-mini-4k-instruct" not in text, "that had not changed"
 
 
+def test_what_was_announced_and_what_could_not_be() -> None:
+    sink = Kept()
+    told = Told("kaito-workspace", sink)
+    told.event(workspace("phi-33"), Observed(workspace("phi-33")))
+    told.close()
+    recording = sink.recording
+    ((name, writes),) = recording.writes.items()
+    announcement = "decided: announce sh.kaito.workspace.failed: Workspace/default/phi"
+    assert f"{announcement}\n    sent in 2 ms" in story(find(recording, name), recording)
+    writes[0].data["error"] = {"type": "Unsent", "message": "no Broker"}
+    assert f"{announcement}\n    failed after 2 ms: Unsent: no Broker" in story(find(recording, name), recording)
+    assert [(it.outcome, it.failed) for it in lines(recording)] == [("Unsent: no Broker", True)]
+    del writes[0]
+    assert f"{announcement}\n    not sent: there is no" in story(find(recording, name), recording)
+
+
 def test_what_said_nothing_new_has_a_short_story() -> None:
     recording = history()
     _, _, known, other, *_ = (story(it, recording) for it in lines(recording))

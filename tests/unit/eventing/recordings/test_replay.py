@@ -37,7 +37,8 @@ def test_the_same_code_decides_the_same() -> None:
     assert len(again) == 9
     assert [it.trouble for it in again] == [""] * 9
     assert all(it.same for it in again)
-    assert any(it.record.data["plan"]["effects"] for it in again)
+    kinds = {effect["$class"] for it in again for effect in it.record.data["plan"]["effects"]}
+    assert kinds == {"Announce", "Apply", "CreatePool", "Delete", "Mark", "Tell"}
 
 
 def test_it_is_the_same_to_the_byte_each_time() -> None:

@@ -18,7 +18,7 @@ from functions.provisioner.settings import LABEL, Settings
 from kaito.api.claims import INSTANCE_TYPE, LABEL_CLAIM, NodeRequest, render_claim
 from kaito.api.resources import MACHINE, NODE_CLAIM, Kind, Object
 from kaito.runtime.events import Event
-from kaito.runtime.plan import Apply, Mark, Plan
+from kaito.runtime.plan import Announce, Apply, Mark, Plan
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NAME = "ws012345678"
@@ -109,7 +109,7 @@ def test_a_node_is_lent_and_given_back() -> None:
 
     ready.claim["metadata"]["deletionTimestamp"] = "2026-11-23T12:01:00Z"
     plan = decide(ready)
-    assert [type(effect) for effect in plan.effects] == [Apply, Mark], "the label first"
+    assert [type(effect) for effect in plan.effects] == [Apply, Announce, Mark], "the label first"
     gone = after(ready, plan)
     assert gone.others[0]["metadata"]["labels"] == {"own": "1"}
     assert gone.claim is not None

@@ -19,7 +19,7 @@ from functions.workspace.startup import FIELD, Measure
 from kaito.api.resources import MACHINE, WORKSPACE, Kind, Object
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Kube, Labels, ObjectList
-from kaito.runtime.plan import Apply, Delete, Effect, Mark, Plan
+from kaito.runtime.plan import Announce, Apply, Delete, Effect, Mark, Plan
 from tests.unit.functions.workspace.scenes import CATALOGUE
 
 Name = tuple[Kind, str, str]
@@ -34,6 +34,7 @@ class Cluster:
         self.objects: dict[Name, Object] = {}
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self._ids = itertools.count(1)
+        self.announced: list[Object] = []
 
     def get(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
         return self.objects.get((kind, namespace, name))
@@ -125,6 +126,8 @@ class Cluster:
             found = self.get(WORKSPACE, meta["name"], meta["namespace"])
             if found is not None and found["metadata"]["uid"] == meta["uid"]:
                 self.change(found, status={**found.get("status", {}), FIELD: {"revision": effect.revision}})
+        elif isinstance(effect, Announce):
+            self.announced.append(effect.event)
         elif isinstance(effect, Apply):
             self._apply(effect)
 

@@ -11,6 +11,7 @@ from hypothesis import Phase
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from functions.workspace.idle import AT_ZERO
 from functions.workspace.nodes import claim_name
 from functions.workspace.observed import Observed
 from functions.workspace.settings import Settings
@@ -28,6 +29,7 @@ from kaito.api.resources import (
     Object,
 )
 from kaito.runtime.plan import Apply, Delete, Plan
+from tests.announced import announced, ends
 from tests.unit.functions.workspace.cluster import Cluster
 
 SKU = "Standard_NC6s_v3"
@@ -123,6 +125,7 @@ class Histories(RuleBasedStateMachine):
                 if any(isinstance(it, Delete) and it.kind == MACHINE for it in plan.effects):
                     assert seen.workspace is None or _going(seen.workspace) or self._is_left_alone(seen)
                 self._does_not_lie(name)
+                self._announces_what_has_changed(name, seen, plan)
 
     @rule(hears=st.booleans())
     def events_are_lost_for_a_while(self, hears: bool) -> None:
@@ -311,6 +314,26 @@ class Histories(RuleBasedStateMachine):
         now = self._plan(name)
         if not any(isinstance(effect, Apply) and effect.subresource == "status" for effect in now.effects):
             assert {kind: _gist(it) for kind, it in said.items()} == {kind: _gist(it) for kind, it in decided.items()}
+
+    def _announces_what_has_changed(self, name: str, seen: Observed, plan: Plan) -> None:
+        """Right after a whole turn: just what its status said otherwise before, by names that any other turn of the
+        same look gives it too."""
+        events = announced(plan)
+        said = {name.removeprefix("workspace.") for name in ends(events)}
+        obj, after = seen.workspace, self.cluster.get(WORKSPACE, name, "default")
+        old, new = (conditions_of(it or {}) for it in (obj, after))
+        was, is_ = (it["WorkspaceReady"].status if "WorkspaceReady" in it else "" for it in (old, new))
+        slept, sleeps = ("InferenceReady" in it and it["InferenceReady"].reason == AT_ZERO for it in (old, new))
+        goes = obj is None or _going(obj)
+        assert ("ready" in said) == (is_ == "True" != was)
+        assert ("failed" in said) == (is_ == "False" != was and not goes)
+        assert ("not-ready" in said) == (is_ == "Unknown" and was == "True")
+        assert ("deleted" in said) == (obj is not None and after is None)
+        assert ("scaled-to-zero" in said) == (sleeps and not slept)
+        assert "scaled-from-zero" not in said or (slept and not sleeps)
+        self.cluster.now += timedelta(seconds=1)
+        again = announced(self.cluster.decide(seen))
+        assert [event["id"] for event in again] == [event["id"] for event in events]
 
     def _is_left_alone(self, observed: Observed, minutes: int = 15) -> bool:
         """Is its model at zero, and has it been for so long?"""

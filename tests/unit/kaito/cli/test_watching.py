@@ -37,6 +37,16 @@ def test_an_event_and_how_it_was_answered() -> None:
     assert "apply something" in text
 
 
+def test_what_is_announced_says_of_what_and_a_ping_is_a_sweep() -> None:
+    log = EventLog()
+    for attributes in (
+        {"id": "1", "source": "/s", "type": "sh.kaito.workspace.not-ready", "subject": "Workspace/default/w1"},
+        {"id": "2", "source": "/s", "type": "dev.knative.sources.ping"},
+    ):
+        log.on_event(Message(Event(attributes), {}))
+    assert [seen.what for seen in log.last(2)] == ["Workspace default/w1 not-ready", "sweep ping"]
+
+
 def test_only_the_latest_are_kept_and_late_answers_to_forgotten_ones_are_ignored() -> None:
     log = EventLog()
     for number in range(KEPT_EVENTS + 5):

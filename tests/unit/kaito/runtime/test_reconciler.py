@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 from kaito.api.resources import NODE, WORKSPACE, Kind, Object
 from kaito.runtime import progress
+from kaito.runtime.announcer import announcer
 from kaito.runtime.decisions import Decisions
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key
 from kaito.runtime.kube import Conflict, Kube, KubeError, Unavailable
-from kaito.runtime.plan import Apply, Plan, Refused, Tell
+from kaito.runtime.plan import Announce, Apply, Plan, Refused, Tell
 from kaito.runtime.reconciler import CONFLICT_TRIES, Function, Reconciler
 from kaito.runtime.sweep import fast_sweep
+from tests.receiver import Received, Receiver
 
 A, B = Key(WORKSPACE, "default", "a"), Key(WORKSPACE, "default", "b")
 LIMIT = 10
@@ -67,7 +69,7 @@ def about(name: str, obj: Object, *, verb: str = "update") -> Event:
 
 
 class Fixture:
-    def __init__(self, plan: Callable[[str], Plan] = lambda _: Plan(), *, workers: int = 2) -> None:
+    def __init__(self, plan: Callable[[str], Plan] = lambda _: Plan(), *, workers: int = 2, broker: str = "") -> None:
         self.kube = RecordingKube()
         self.observations: list[list[str]] = []
         self.gate = threading.Event()
@@ -91,7 +93,8 @@ class Fixture:
             fast_sweep=fast_sweep("test"),
             hears=lambda _: self.hears,
         )
-        self.reconciler = Reconciler(function, cast(Kube, self.kube), workers=workers)
+        announces = announcer({"K_SINK": broker})
+        self.reconciler = Reconciler(function, cast(Kube, self.kube), workers=workers, announcer=announces)
 
     def _list(self, kube: Kube) -> Sequence[Key]:
         if self.failure:
@@ -354,3 +357,42 @@ def test_no_delivery_is_ever_left_without_an_answer(deliveries: list[list[str]])
     assert not wait(futures, LIMIT).not_done
     assert all(future.exception() is None for future in futures)
     assert sum(len(names) for names in fixture.observations) <= len(futures)
+
+
+class TestAnnouncements:
+    """What is sent to a Broker: before the write that makes it old news, and no reason to hold that back."""
+
+    def announcing(self, name: str, *, last: bool = False) -> Plan:
+        """With a status, or the ``last`` that there is to say of it, with what ends it."""
+        event = {"specversion": "1.0", "id": name, "source": "/a", "type": "t", "subject": "W/a", "data": {}}
+        obj = {"apiVersion": "v1", "kind": "Workspace", "metadata": {"name": name}}
+        return Plan((Announce(event, tells=not last), Apply(obj, "Done", tells=not last)))
+
+    @pytest.mark.parametrize("last", [False, True])
+    def test_it_is_sent_before_what_makes_it_old_news(self, last: bool) -> None:
+        before: list[bool] = []
+
+        def answer(received: Received, count: int) -> tuple[str, int]:
+            before.append("a" in fixture.kube.written)
+            return "", 202
+
+        with Receiver(answer) as broker:
+            fixture = Fixture(lambda name: self.announcing(name, last=last), broker=broker.url)
+            fixture.run(A)
+        assert [received.headers["ce-id"] for received in broker.received] == ["a"]
+        assert before == [False]
+        assert "a" in fixture.kube.written
+
+    def test_that_it_is_lost_holds_nothing_back(self) -> None:
+        with Receiver(lambda *_: ("no", 400)) as broker:
+            fixture = Fixture(self.announcing, broker=broker.url)
+            (future,) = fixture.run(A)
+        assert len(broker.received) == 1
+        assert future.exception() is None
+        assert "a" in fixture.kube.written
+
+    def test_without_a_broker_the_rest_is_done(self) -> None:
+        fixture = Fixture(self.announcing)
+        (future,) = fixture.run(A)
+        assert future.exception() is None
+        assert "a" in fixture.kube.written

@@ -18,13 +18,14 @@ from functions.workspace.observed import Observed as WorkspaceObserved
 from functions.workspace.startup import Measure
 from kaito.api.resources import NODE, Object
 from kaito.runtime.kube import Conflict, KubeError
-from kaito.runtime.plan import Apply, Delete, Mark, Plan, Refused, Tell
+from kaito.runtime.plan import Announce, Apply, Delete, Mark, Plan, Refused, Tell
 from kaito.runtime.recording import codec
 from kaito.runtime.recording.codec import CodecError
 
 TYPES = (Pool, AzureError, CreatePool, DeletePool, AbortPool, Measure)
 OBJECT: Object = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a", "labels": {"b": "c"}}, "items": [1, 2]}
 EVENT: Object = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "involvedObject": {"name": "a"}}
+ANNOUNCED: Object = {"id": "1", "type": "sh.kaito.workspace.ready", "data": {"url": "http://a", "workerNodes": ["b"]}}
 APPLY = Apply(OBJECT, "wanted", subresource="status", tells=True, beside=frozenset({"b", "a"}))
 POOL = Pool("p", "Failed", tags={"a": "b"}, error=AzureError(200, "Quota", "none left", retry_after=3.5))
 
@@ -56,6 +57,7 @@ def there_and_back(value: Any, *types: type) -> Any:
         frozenset({"b", "a"}),
         Plan(),
         Plan((APPLY, Delete(NODE, "a", "", "u", "gone"), Tell(EVENT)), requeue_after=10.0, settled=False),
+        Plan((Announce(ANNOUNCED), Announce(ANNOUNCED, tells=False))),
         Plan((Mark(OBJECT, ("f",), "mine", {"a": "b"}), Measure(OBJECT, "r", "http://a/startup"))),
         Plan(
             (CreatePool("p", {"properties": {"count": 1}}, "no node"), DeletePool("p", "e", "w"), AbortPool("p", "w"))

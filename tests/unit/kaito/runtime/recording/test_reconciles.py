@@ -9,15 +9,17 @@ from datetime import datetime
 from typing import cast
 
 from kaito.api.resources import NODE, WORKSPACE, Object
+from kaito.runtime.announcer import announcer
 from kaito.runtime.decisions import Decisions
 from kaito.runtime.delivery import deliver
 from kaito.runtime.events import Event
 from kaito.runtime.keys import PING, Key, own_key
 from kaito.runtime.kube import Conflict, Kube, KubeError, Unavailable
-from kaito.runtime.plan import Apply, Effect, Plan
+from kaito.runtime.plan import Announce, Apply, Effect, Plan
 from kaito.runtime.reconciler import Function, Reconciler
 from kaito.runtime.recording.installation import NOTHING
 from kaito.runtime.recording.recorder import Recorder
+from tests.receiver import Receiver
 from tests.recorded import LIMIT, Kept
 
 KEY = Key(WORKSPACE, "default", "phi")
@@ -47,13 +49,16 @@ def applying(*names: str, requeue_after: float | None = None) -> Plan:
 class World:
     """A function of scripted plans, whose writes end as ``ends`` says of their objects' names."""
 
-    def __init__(self, *plans: Plan, ends: Mapping[str, Sequence[Exception | None]] | None = None) -> None:
+    def __init__(
+        self, *plans: Plan, ends: Mapping[str, Sequence[Exception | None]] | None = None, broker: str = ""
+    ) -> None:
         self.sink = Kept()
         self._plans = list(plans)
         self._ends = {name: list(outcomes) for name, outcomes in (ends or {}).items()}
         self.reads: Exception | None = None
         recorder = Recorder("kaito-test", "1", NOTHING, self.sink)
-        self.reconciler = Reconciler(self._function(), cast(Kube, self), recorder=recorder)
+        announces = announcer({"K_SINK": broker})
+        self.reconciler = Reconciler(self._function(), cast(Kube, self), recorder=recorder, announcer=announces)
 
     def deliver(self, headers: Mapping[str, str] = HEADERS) -> int:
         return deliver(self.reconciler, headers, json.dumps(WORKSPACE_OBJECT).encode()).status
@@ -188,3 +193,29 @@ def test_a_write_that_fails_leaves_the_rest_unwritten() -> None:
     sink = world.close()
     assert [it["data"]["effect"] for it in sink.of("write")] == [0]
     assert len(sink.of("decision")[0]["data"]["plan"]["effects"]) == 2
+
+
+ANNOUNCED: Object = {"specversion": "1.0", "id": "1", "source": "/a", "type": "t", "subject": "W/a", "data": {}}
+
+
+def test_what_a_broker_does_not_take_is_a_write_that_failed_and_the_rest_is_written() -> None:
+    plan = Plan((Announce(ANNOUNCED, tells=False), *applying("a").effects))
+    with Receiver(lambda _, count: ("full", 400 if count else 202)) as broker:
+        world = World(plan, plan, broker=broker.url)
+        assert world.deliver() == 202
+        assert not wait(world.reconciler.submit([KEY]), LIMIT).not_done
+    sink = world.close()
+    assert [(it["data"]["effect"], (it["data"]["error"] or {}).get("type")) for it in sink.of("write")] == [
+        (0, None),
+        (1, None),
+        (0, "Unsent"),
+        (1, None),
+    ]
+
+
+def test_without_a_broker_there_is_nothing_to_record() -> None:
+    world = World(Plan((Announce(ANNOUNCED),)))
+    assert world.deliver() == 202
+    sink = world.close()
+    assert sink.of("decision")[0]["data"]["plan"]["effects"][0]["$class"] == "Announce"
+    assert not sink.of("write")

@@ -7,12 +7,12 @@ examples are said here.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from kaito import __version__
 from kaito.api.announcements import (
     ANNOUNCEMENTS,
     Announcement,
@@ -64,7 +64,7 @@ def document() -> Object:
         "asyncapi": "3.0.0",
         "info": {
             "title": "KAITO",
-            "version": version("kaito"),
+            "version": __version__,
             "description": "What becomes of Workspaces and their nodes, as CloudEvents for functions of your own."
             " Each is a transition in an object's status, said at least once; docs/events.md says how to subscribe.",
         },

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import urllib3
 
+from kaito import __version__
 from kaito.runtime.events import BATCH
 from kaito.runtime.recording.installation import Installation
 from kaito.runtime.recording.recorder import Recorder, Sink
@@ -96,7 +96,7 @@ class HttpSink:
 def recorder(function: str, installation: Installation, environment: Mapping[str, str]) -> Recorder | None:
     """What records, where ``environment`` asks for that. Raises ValueError."""
     where = sink(environment, function)
-    return Recorder(function, version("kaito"), installation, where) if where else None
+    return Recorder(function, __version__, installation, where) if where else None
 
 
 def sink(environment: Mapping[str, str], function: str) -> Sink | None:

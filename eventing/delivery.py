@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Final, Literal
 
 import httpx
@@ -51,7 +52,7 @@ class Policy:
     retry: int = 0
     backoff: Literal["linear", "exponential"] | None = None
     delay: float = 0.0
-    timeout: float | None = None
+    timeout: float | httpx.Timeout | None = None
     retried: Callable[[int], bool] = _retried_by_brokers
 
     def wait(self, attempt: int) -> float:
@@ -114,7 +115,10 @@ def delivery(
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try: ``number`` counts from 1, ``status`` is 0 for no answer, ``reason`` says what went wrong."""
+    """One try: ``number`` counts from 1, ``status`` is 0 for no answer, ``reason`` says what went wrong.
+
+    ``retry_after``: seconds that a busy receiver (429, 503) asks to be left alone for.
+    """
 
     number: int
     status: int
@@ -123,6 +127,7 @@ class Attempt:
     url: str = ""
     body: bytes = b""
     reply: Event | None = None
+    retry_after: float | None = None
 
     @property
     def delivered(self) -> bool:
@@ -170,7 +175,7 @@ class Sender:
         number: int,
         content: tuple[Mapping[str, str], bytes],
         find: Callable[[], str],
-        timeout: float | None,
+        timeout: float | httpx.Timeout | None,
         wants_reply: bool,
     ) -> Attempt:
         started, url = time.monotonic(), ""
@@ -185,7 +190,15 @@ class Sender:
             return Attempt(number, 0, time.monotonic() - started, f"{type(error).__name__}: {error}", url)
         seconds = time.monotonic() - started
         if not response.is_success:
-            return Attempt(number, response.status_code, seconds, response.reason_phrase, url, response.content)
+            return Attempt(
+                number,
+                response.status_code,
+                seconds,
+                response.reason_phrase,
+                url,
+                response.content,
+                retry_after=_retry_after(response),
+            )
         try:
             reply = _reply(response) if wants_reply else None
         except BadEvent as error:
@@ -197,6 +210,19 @@ def client(mounts: Mounts | None = None) -> httpx.Client:
     """An HTTP client for in-cluster traffic: no proxy of the environment, no redirects."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     return httpx.Client(trust_env=False, limits=limits, mounts=mounts)
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """The header's seconds, also where it says a date; None where it says neither."""
+    said = response.headers.get("retry-after", "")
+    if response.status_code not in (429, 503) or not said:
+        return None
+    if said.isascii() and said.isdigit():
+        return float(said)
+    try:
+        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # TypeError: a date without a zone
+        return None
 
 
 def _reply(response: httpx.Response) -> Event | None:

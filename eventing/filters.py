@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from eventing import cesql
 from eventing.manifest import ManifestError
 
 #: Tells whether an event with these context attributes is wanted.
 Predicate = Callable[[Mapping[str, str]], bool]
 
+_DIALECTS: Final = "exact, prefix, suffix, all, any, not, cesql"
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*")
 _COMPARE: Final[Mapping[str, Callable[[str, str], bool]]] = {
     "exact": str.__eq__,
@@ -34,7 +36,7 @@ def predicate(spec: Mapping[str, Any], field: str = "spec") -> Predicate:
 
 def _compile(element: Any, field: str) -> Predicate:
     if not isinstance(element, Mapping) or len(element) != 1:
-        raise ManifestError(field, "must hold exactly one of exact, prefix, suffix, all, any, not")
+        raise ManifestError(field, f"must hold exactly one of {_DIALECTS}")
     ((dialect, operand),) = element.items()
     field = f"{field}.{dialect}"
     if dialect in _COMPARE:
@@ -48,8 +50,8 @@ def _compile(element: Any, field: str) -> Predicate:
         unwanted = _compile(operand, field)
         return lambda attributes: not unwanted(attributes)
     if dialect == "cesql":
-        raise ManifestError(field, "CESQL is not supported here: write it with exact, prefix, suffix, all, any, not")
-    raise ManifestError(field, "unknown dialect: use one of exact, prefix, suffix, all, any, not")
+        return _cesql(operand, field)
+    raise ManifestError(field, f"unknown dialect: use one of {_DIALECTS}")
 
 
 def _each(elements: Any, field: str) -> tuple[Predicate, ...]:
@@ -68,6 +70,24 @@ def _comparison(compare: Callable[[str, str], bool], wanted: Mapping[str, str]) 
     )
 
 
+def _cesql(operand: Any, field: str) -> Predicate:
+    """True is wanted; what is false, no boolean or has no value for an event is not."""
+    if not isinstance(operand, str):
+        raise ManifestError(field, "must be an expression, such as kind = 'Workspace'")
+    try:
+        expression = cesql.parse(operand)
+    except cesql.ParseError as error:
+        raise ManifestError(field, str(error)) from error
+
+    def wanted(attributes: Mapping[str, str]) -> bool:
+        try:
+            return expression(attributes) is True
+        except cesql.EvaluationError:
+            return False
+
+    return wanted
+
+
 def _attributes(operand: Any, field: str, *, empty_ok: bool = False) -> dict[str, str]:
     if not isinstance(operand, Mapping) or not operand:
         raise ManifestError(field, "must map at least one attribute to a value")
@@ -80,10 +100,10 @@ def _attributes(operand: Any, field: str, *, empty_ok: bool = False) -> dict[str
 
 
 def _legacy(operand: Any, field: str) -> Predicate:
-    """Attributes that must be equal; an empty value asks only that the attribute is there."""
+    """Attributes that must be equal; an empty value asks only that the attribute is there and not empty."""
     if not isinstance(operand, Mapping) or set(operand) != {"attributes"}:
         raise ManifestError(field, "must hold attributes and nothing else")
     wanted = _attributes(operand["attributes"], f"{field}.attributes", empty_ok=True)
     return lambda attributes: all(
-        name in attributes and value in ("", attributes[name]) for name, value in wanted.items()
+        attributes.get(name) == value if value else bool(attributes.get(name)) for name, value in wanted.items()
     )

@@ -1,76 +1,122 @@
-"""What a source knows of one kind, and what a list or a watch event changes in it. Pure.
+"""What a source knows of one kind, and what a list or a watch event changes in it. Decisions only.
 
-It answers three questions that a watch alone leaves open: what happened while nobody watched (a list is
-compared with what was known), which watch events say nothing new, and when an object enters or leaves a label
-selector.
+It answers two questions that a watch alone leaves open: what happened while nobody watched (a list is compared with
+what was known), and which watch events say nothing new.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from kaito.api.resources import Object
 from kaito.runtime.kube import WatchEvent
+
+Verb = Literal["add", "update", "delete"]
+#: Namespace, empty for what is cluster-scoped, and name.
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """What happened to an object; for a delete, its last known state."""
 
-    verb: Literal["add", "update", "delete"]
+    verb: Verb
     object: Object
 
 
-class Inventory:
-    """The objects of one kind that carry ``labels``, as of the last list or watch event taken in."""
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which object it is, for one made anew under the same name is another, and in which state."""
 
-    def __init__(self, labels: Mapping[str, str] | None = None) -> None:
-        self._labels = dict(labels or {})
-        self._known: dict[tuple[str, str], Object] = {}
+    uid: str
+    version: str
+
+
+class Known(Protocol):
+    """Where the last known state of each object is kept."""
+
+    def identities(self) -> Mapping[Key, Identity]: ...
+    def identity(self, key: Key) -> Identity | None: ...
+    def object(self, key: Key) -> Object: ...
+    def put(self, obj: Object) -> None: ...
+    def drop(self, key: Key) -> None: ...
+
+
+class Remembered:
+    """In this process' memory."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Key, Object] = {}
+
+    def identities(self) -> Mapping[Key, Identity]:
+        return {key: identity(obj) for key, obj in self._objects.items()}
+
+    def identity(self, key: Key) -> Identity | None:
+        return identity(self._objects[key]) if key in self._objects else None
+
+    def object(self, key: Key) -> Object:
+        return self._objects[key]
+
+    def put(self, obj: Object) -> None:
+        self._objects[key_of(obj)] = obj
+
+    def drop(self, key: Key) -> None:
+        del self._objects[key]
+
+
+class Inventory:
+    """The objects of one kind, as of the last list or watch event taken in."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
 
     def replace(self, objects: Iterable[Object]) -> list[Change]:
         """Take in a list: deletes of what is gone, then adds and updates of what is new or has changed."""
-        present = {_key(obj): obj for obj in objects if self._selects(obj)}
-        changes = [Change("delete", obj) for key, obj in self._known.items() if not _same_object(obj, present.get(key))]
+        present = {key_of(obj): obj for obj in objects}
+        before = self._known.identities()
+        changes = [
+            self._deleted(key)
+            for key, known in before.items()
+            if key not in present or identity(present[key]).uid != known.uid
+        ]
         for key, obj in present.items():
-            known = self._known.get(key)
-            if known is None or not _same_object(known, obj):
-                changes.append(Change("add", obj))
-            elif _version(known) != _version(obj):
-                changes.append(Change("update", obj))
-        self._known = present
+            changes += self._present(obj, before.get(key))
         return changes
 
-    def take(self, event: WatchEvent) -> Change | None:
-        """Take in a watch event; None where it changes nothing for who asked."""
+    def take(self, event: WatchEvent) -> list[Change]:
+        """Take in a watch event; no changes where it says nothing new."""
         if event.type == "BOOKMARK":
-            return None
-        key, obj = _key(event.object), event.object
-        known = self._known.get(key)
-        if event.type == "DELETED" or not self._selects(obj):
-            self._known.pop(key, None)
-            # An object that was never known to be selected leaves no trace; a real delete is always told.
-            return Change("delete", obj) if known is not None or self._selects(obj) else None
-        self._known[key] = obj
-        if known is not None and _version(known) == _version(obj):
-            return None
-        return Change("update" if event.type == "MODIFIED" and (known or not self._labels) else "add", obj)
+            return []
+        obj, key = event.object, key_of(event.object)
+        known = self._known.identity(key)
+        if event.type == "DELETED":
+            if known is not None:
+                self._known.drop(key)
+            return [Change("delete", obj)]
+        changes = [self._deleted(key)] if known is not None and known.uid != identity(obj).uid else []
+        return [*changes, *self._present(obj, known, "add" if event.type == "ADDED" else "update")]
 
-    def _selects(self, obj: Object) -> bool:
-        labels = obj["metadata"].get("labels") or {}
-        return self._labels.items() <= labels.items()
+    def _deleted(self, key: Key) -> Change:
+        change = Change("delete", self._known.object(key))
+        self._known.drop(key)
+        return change
+
+    def _present(self, obj: Object, known: Identity | None, unheard_of: Verb = "add") -> list[Change]:
+        """The change that this state is, beside what is known; ``unheard_of`` where that is nothing."""
+        now = identity(obj)
+        if known == now:
+            return []
+        self._known.put(obj)
+        if known is None:
+            return [Change(unheard_of, obj)]
+        return [Change("update" if known.uid == now.uid else "add", obj)]
 
 
-def _key(obj: Object) -> tuple[str, str]:
+def key_of(obj: Object) -> Key:
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
-def _version(obj: Object) -> str:
-    return str(obj["metadata"]["resourceVersion"])
-
-
-def _same_object(known: Object, present: Object | None) -> bool:
-    """An object made anew under the same name is another one."""
-    return present is not None and known["metadata"].get("uid") == present["metadata"].get("uid")
+def identity(obj: Object) -> Identity:
+    return Identity(obj["metadata"]["uid"], obj["metadata"]["resourceVersion"])

@@ -1,4 +1,4 @@
-"""The border where Knative manifests come in: what the embedded platform cannot honour is refused by name."""
+"""The border where Knative manifests come in: what cannot be honoured is refused by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read(model: type[S], part: Mapping[str, Any], field: str) -> S:
         first = error.errors()[0]
         path = ".".join([field, *(str(step) for step in first["loc"])])
         if first["type"] == "extra_forbidden":
-            raise ManifestError(path, "not supported by the embedded platform: remove it") from error
+            raise ManifestError(path, "not supported here: remove it") from error
         raise ManifestError(path, first["msg"]) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -38,9 +38,13 @@ class Receiver:
 
     def wait(self, count: int, timeout: float = 10) -> list[Received]:
         """The requests so far, once there are ``count`` of them."""
+        return self.until(lambda received: len(received) >= count, timeout)
+
+    def until(self, enough: Callable[[Sequence[Received]], bool], timeout: float = 10) -> list[Received]:
+        """The requests so far, once they are ``enough``."""
         with self._changed:
-            arrived = self._changed.wait_for(lambda: len(self.received) >= count, timeout)
-            assert arrived, f"{len(self.received)} of {count} requests came in {timeout} s"
+            arrived = self._changed.wait_for(lambda: enough(self.received), timeout)
+            assert arrived, f"only {len(self.received)} requests came in {timeout} s"
             return list(self.received)
 
     def _take(self) -> Any:

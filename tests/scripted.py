@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from kaito.api.resources import Kind, Object
-from kaito.runtime.kube import KubeError, ObjectList, WatchEvent
+from kaito.runtime.kube import KubeError, Labels, ObjectList, WatchEvent
 
 Listed = ObjectList | KubeError
 
@@ -35,7 +35,8 @@ class ScriptedWatch:
 class ScriptedCluster:
     """For each kind, the answers to its lists and watches, in order; when they run out, nothing and quiet.
 
-    ``asked`` records the calls as (verb, kind, namespace, resourceVersion).
+    ``asked`` records the calls as (verb, kind, namespace, resourceVersion). Of a list it gives what has the labels
+    asked for.
     """
 
     def __init__(
@@ -48,15 +49,19 @@ class ScriptedCluster:
         self.asked: queue.Queue[tuple[str, str, str | None, str]] = queue.Queue()
         self._lists, self._watches = lists, watches
 
-    def list(self, kind: Kind, namespace: str | None = None) -> ObjectList:
+    def list(self, kind: Kind, namespace: str | None = None, labels: Labels | None = None) -> ObjectList:
         self.asked.put(("list", kind.kind, namespace, ""))
         answers = self._lists.get(kind.kind)
         answer = answers.pop(0) if answers else ObjectList((), "1")
         if isinstance(answer, KubeError):
             raise answer
-        return answer
+        wanted = (labels or {}).items()
+        items = (it for it in answer.items if wanted <= (it["metadata"].get("labels") or {}).items())
+        return ObjectList(tuple(items), answer.resource_version)
 
-    def watch(self, kind: Kind, resource_version: str, namespace: str | None = None) -> ScriptedWatch:
+    def watch(
+        self, kind: Kind, resource_version: str, namespace: str | None = None, labels: Labels | None = None
+    ) -> ScriptedWatch:
         self.asked.put(("watch", kind.kind, namespace, resource_version))
         answers = self._watches.get(kind.kind)
         answer = answers.pop(0) if answers else ScriptedWatch([])

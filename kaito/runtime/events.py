@@ -18,12 +18,16 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from cloudevents.core.exceptions import BaseCloudEventException, CloudEventValidationError
-from cloudevents.core.v1.event import REQUIRED_ATTRIBUTES, CloudEvent
+from cloudevents.core.v1.event import OPTIONAL_ATTRIBUTES, REQUIRED_ATTRIBUTES, CloudEvent
 
 #: What an attribute value may hold unescaped in a header (CloudEvents HTTP binding 1.0.2, section 3.1.3.2).
 _UNESCAPED: Final = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"%')
-#: A ``datacontenttype`` travels as it is in a header: one line of ASCII.
-CONTENT_TYPE: Final = re.compile(r"^[\t -~]+$")
+#: A ``datacontenttype``, RFC 2046's media type. It travels as it is in a header: one line of ASCII.
+CONTENT_TYPE: Final = re.compile(r"^[!#$&^_.+\-a-zA-Z0-9]+/[!#$&^_.+\-a-zA-Z0-9]+[\t ]*(;[\t -~]*)?$")
+#: A timestamp of RFC 3339: Python's reader takes more.
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+#: A character of a quoted string that a backslash stands before.
+_ESCAPED: Final = re.compile(r"\\(.)")
 _STRUCTURED: Final = "application/cloudevents+json"
 #: What of the JSON format is no attribute.
 _DATA: Final = frozenset({"data", "data_base64"})
@@ -87,7 +91,7 @@ def parse(headers: Mapping[str, str], body: bytes) -> Event:
         return from_json(_json(body, f"the body is not the {_STRUCTURED} it says"))
     if content_type.startswith("application/cloudevents"):
         raise BadEvent(f"cannot read {content_type}: send single events, in binary mode or as {_STRUCTURED}")
-    attributes = {name[3:]: unquote(value) for name, value in by_name.items() if name.startswith("ce-")}
+    attributes = {name[3:]: _unescaped(name, value) for name, value in by_name.items() if name.startswith("ce-")}
     if "content-type" in by_name:
         attributes["datacontenttype"] = by_name["content-type"]
     return _checked(attributes, body)
@@ -125,6 +129,8 @@ def _structured(envelope: Any) -> tuple[dict[str, str], bytes]:
     if not isinstance(envelope, dict):
         raise BadEvent(f"the body is a JSON {type(envelope).__name__}, an event is an object")
     data, encoded = envelope.get("data"), envelope.get("data_base64")
+    if data is not None and encoded is not None:
+        raise BadEvent("an event has data or data_base64, not both")
     attributes = {name: _text(name, it) for name, it in envelope.items() if it is not None and name not in _DATA}
     if encoded is not None:
         try:
@@ -151,10 +157,12 @@ def _validated(attributes: dict[str, Any]) -> CloudEvent:
         _encoded(f"attribute {name}", value)
     content_type = attributes.get("datacontenttype")
     if content_type is not None and not CONTENT_TYPE.fullmatch(content_type):
-        raise BadEvent(f"attribute datacontenttype must be one line of ASCII, not {content_type!a}")
+        raise BadEvent(f"attribute datacontenttype must be a media type such as application/json, not {content_type!a}")
+    if "time" in attributes and not _TIME.fullmatch(attributes["time"]):
+        raise BadEvent(f"attribute time must be RFC 3339's, such as 2018-04-05T17:31:00Z, not {attributes['time']!a}")
     try:
         if "time" in attributes:
-            attributes["time"] = datetime.fromisoformat(attributes["time"])
+            attributes["time"] = datetime.fromisoformat(attributes["time"].upper())
         return CloudEvent(attributes)
     except CloudEventValidationError as error:
         raise BadEvent("; ".join(str(reason) for reasons in error.errors.values() for reason in reasons)) from error
@@ -169,11 +177,25 @@ def _encoded(what: str, text: str) -> bytes:
         raise BadEvent(f"{what} is no Unicode text: {error.reason}") from error
 
 
+def _unescaped(name: str, value: str) -> str:
+    """What a header says: a quoted string, as older senders write, then percent-encoding."""
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = _ESCAPED.sub(r"\1", value[1:-1])
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError as error:
+        raise BadEvent(f"header {name} is percent-encoded, but not of UTF-8: {error.reason}") from error
+
+
 def _text(name: str, value: Any) -> str:
     """An attribute of the JSON format in the canonical string form of its type."""
+    if isinstance(value, str):
+        return value
+    if name in (*REQUIRED_ATTRIBUTES, *OPTIONAL_ATTRIBUTES):
+        raise BadEvent(f"attribute {name} must be a string, not {type(value).__name__}")
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int):
+    if isinstance(value, int):
         return str(value)
     raise BadEvent(f"attribute {name} must be a string, a number or a boolean, not {type(value).__name__}")
 

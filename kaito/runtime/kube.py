@@ -149,8 +149,7 @@ class Kube:
 
     def list(self, kind: Kind, namespace: str | None = None, labels: Labels | None = None) -> ObjectList:
         """All objects of a kind (in a namespace, with these labels). A kind the server lacks raises KubeError(404)."""
-        query = {"labelSelector": ",".join(_requirement(k, v) for k, v in labels.items())} if labels else {}
-        body = self._call("GET", kind.path(namespace), query)
+        body = self._call("GET", kind.path(namespace), _selector(labels))
         assert body is not None
         items = tuple({"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in body["items"])
         return ObjectList(items, body["metadata"]["resourceVersion"])
@@ -166,12 +165,22 @@ class Kube:
                 return ()
             raise
 
-    def watch(self, kind: Kind, resource_version: str, namespace: str | None = None, *, timeout: int = 240) -> Watch:
-        """Changes since ``resource_version``, until the server ends the watch after ``timeout`` seconds.
+    def watch(
+        self,
+        kind: Kind,
+        resource_version: str,
+        namespace: str | None = None,
+        labels: Labels | None = None,
+        *,
+        timeout: int = 240,
+    ) -> Watch:
+        """Changes since ``resource_version``, until the server ends the watch after ``timeout`` seconds. An object that
+        comes to have these labels is ADDED, one that loses them DELETED.
 
         Raises Gone when the version is too old: list again. Bookmarks are delivered, so that the caller can move on.
         """
         query = {
+            **_selector(labels),
             "watch": "1",
             "resourceVersion": resource_version,
             "allowWatchBookmarks": "true",
@@ -296,6 +305,10 @@ class Kube:
                 status = {"message": raw.decode(errors="replace")[:500]}
             raise _error(response.status, status if isinstance(status, dict) else {"message": str(status)})
         return response
+
+
+def _selector(labels: Labels | None) -> dict[str, str]:
+    return {"labelSelector": ",".join(_requirement(k, v) for k, v in labels.items())} if labels else {}
 
 
 def _requirement(label: str, value: str | Collection[str]) -> str:

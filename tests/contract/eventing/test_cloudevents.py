@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ import pytest
 
 from eventing.broker import Broker
 from eventing.source import ApiServerSource
+from eventing.source.adapter import Adapter
+from kaito.api.resources import Kind, Object
 from kaito.runtime.events import parse
 from kaito.runtime.kube import WatchEvent
 from tests.receiver import Received, Receiver
@@ -48,21 +52,55 @@ def objects(received: Received) -> WatchEvent:
     return WatchEvent(VERBS[received.headers["ce-type"].rpartition(".")[2]], json.loads(received.body))
 
 
+class PacedWatch(ScriptedWatch):
+    """Says its next line when the one before has come to the receiver."""
+
+    def __init__(self, lines: list[WatchEvent], receiver: Receiver) -> None:
+        super().__init__(lines)
+        self._receiver = receiver
+
+    def __iter__(self) -> Iterator[WatchEvent]:
+        for before, event in enumerate(super().__iter__()):
+            self._receiver.until(partial(self._has, event.object["kind"], before))
+            yield event
+
+    @staticmethod
+    def _has(kind: str, count: int, received: Sequence[Received]) -> bool:
+        return count <= sum(one.headers["ce-kind"] == kind for one in received)
+
+
+class Cluster(ScriptedCluster):
+    """Is never asked for an address."""
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        raise AssertionError(f"asked for {kind.kind} {namespace}/{name}")
+
+
+Runs = Callable[[Object, Cluster, str, Path], ApiServerSource | Adapter]
+
+
+def direct(manifest: Object, cluster: Cluster, url: str, directory: Path) -> ApiServerSource:
+    return ApiServerSource(manifest, cluster, lambda sink, namespace: url)
+
+
+def spooled(manifest: Object, cluster: Cluster, url: str, directory: Path) -> Adapter:
+    return Adapter(manifest, cluster, directory, most=1 << 20)
+
+
 @pytest.fixture(scope="module", params=["Resource", "Reference"])
-def told(request: pytest.FixtureRequest) -> tuple[list[Received], list[Received]]:
-    """What Knative sent, and what we send for the same objects."""
-    mode: str = request.param
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module", params=[direct, spooled])
+def told(
+    request: pytest.FixtureRequest, mode: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Received], list[Received]]:
+    """What Knative sent, and what we send for the same objects, at once or from the spool."""
+    runs: Runs = request.param
     expected = captures(mode.lower())
     watched = [objects(received) for received in captures("resource")]
-    cluster = ScriptedCluster(
-        expected[0].headers["ce-source"],
-        {},
-        {
-            kind: [ScriptedWatch([event for event in watched if event.object["kind"] == kind])]
-            for kind in ("Workspace", "Node")
-        },
-    )
-    manifest = {
+    manifest: Object = {
         "kind": "ApiServerSource",
         "metadata": {"namespace": "default", "name": "source"},
         "spec": {
@@ -72,11 +110,19 @@ def told(request: pytest.FixtureRequest) -> tuple[list[Received], list[Received]
                 {"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace"},
                 {"apiVersion": "v1", "kind": "Node"},
             ],
-            "sink": {"uri": "/"},
         },
     }
     with Receiver() as receiver:
-        source = ApiServerSource(manifest, cluster, lambda sink, namespace: receiver.url)
+        cluster = Cluster(
+            expected[0].headers["ce-source"],
+            {},
+            {
+                kind: [PacedWatch([event for event in watched if event.object["kind"] == kind], receiver)]
+                for kind in ("Workspace", "Node")
+            },
+        )
+        manifest["spec"]["sink"] = {"uri": receiver.url}
+        source = runs(manifest, cluster, receiver.url, tmp_path_factory.mktemp("spool"))
         source.start()
         received = receiver.wait(len(expected))
         source.stop()

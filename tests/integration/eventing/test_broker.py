@@ -244,7 +244,7 @@ def test_triggers_change_at_run_time_and_keep_their_queues(platform: Platform) -
 @pytest.mark.parametrize(
     ("broker", "bad", "field"),
     [
-        (BROKER, trigger("bad", filters=[{"cesql": "x"}]), "Trigger ns/bad: spec.filters[0].cesql"),
+        (BROKER, trigger("bad", filters=[{"cesql": "kind ="}]), "Trigger ns/bad: spec.filters[0].cesql"),
         (BROKER, trigger("bad", delivery={"timeout": "1s"}), "Trigger ns/bad: spec.delivery.timeout"),
         (BROKER, trigger("bad", brokerRef={}), "Trigger ns/bad: spec.brokerRef"),
         (BROKER, trigger("bad", subscriber={}), "Trigger ns/bad: spec.subscriber"),

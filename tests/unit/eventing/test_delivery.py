@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -126,6 +128,32 @@ def test_no_address_and_no_answer_are_attempts_without_a_status() -> None:
     assert (last.number, last.status, last.reason) == (2, 0, "Service svc has no address yet")
     last = sender(broken).send(CONTENT, here, Policy(1))
     assert (last.number, last.status, last.reason, last.url) == (2, 0, "refused", "http://svc/")
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "seconds"),
+    [
+        (503, "7", 7),
+        (429, "0", 0),
+        (503, "Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        (503, "soon", None),
+        (503, "-1", None),
+        (503, "1.5", None),
+        (503, "", None),
+        (500, "7", None),
+        (404, "7", None),
+    ],
+)
+def test_how_long_a_busy_receiver_asks_to_be_left_alone(status: int, header: str, seconds: float | None) -> None:
+    headers = {"Retry-After": header} if header else {}
+    last = sender(lambda _: httpx.Response(status, headers=headers)).send(CONTENT, here, Policy())
+    assert last.retry_after == seconds
+
+
+def test_a_busy_receiver_may_say_until_when() -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    last = sender(lambda _: httpx.Response(503, headers={"Retry-After": later})).send(CONTENT, here, Policy())
+    assert last.retry_after == pytest.approx(100, abs=10)
 
 
 def test_stopping_ends_the_wait() -> None:

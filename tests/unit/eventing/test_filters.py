@@ -23,6 +23,7 @@ NODE = {"exact": {"kind": "Node"}}
         ({"filter": {"attributes": {"kind": "Workspace", "source": "/other"}}}, False),
         ({"filter": {"attributes": {"kind": ""}}}, True),
         ({"filter": {"attributes": {"absent": ""}}}, False),
+        ({"filter": {"attributes": {"namespace": ""}}}, False),
         ({"filter": {"attributes": {"kind": "Node"}}, "filters": [WORKSPACE]}, True),
         ({"filters": [WORKSPACE]}, True),
         ({"filters": [WORKSPACE, NODE]}, False),
@@ -37,6 +38,14 @@ NODE = {"exact": {"kind": "Node"}}
         ({"filters": [{"all": [NODE, WORKSPACE]}]}, False),
         ({"filters": [{"not": NODE}]}, True),
         ({"filters": [{"not": {"any": [{"all": [WORKSPACE]}, NODE]}}]}, False),
+        ({"filters": [{"cesql": "kind = 'Workspace' AND type LIKE 'dev.knative.%'"}]}, True),
+        ({"filters": [{"cesql": "kind IN ('Node', 'Machine')"}]}, False),
+        ({"filters": [{"cesql": "kind"}]}, False),
+        ({"filters": [{"cesql": "LENGTH(kind)"}]}, False),
+        ({"filters": [{"cesql": "absent = 'x'"}]}, False),
+        ({"filters": [{"not": {"cesql": "absent = 'x'"}}]}, True),
+        ({"filters": [{"any": [{"cesql": "absent = 'x'"}, WORKSPACE]}]}, True),
+        ({"filters": [WORKSPACE, {"cesql": "NOT EXISTS absent"}]}, True),
     ],
 )
 def test_predicate(spec: dict[str, Any], wanted: bool) -> None:
@@ -46,7 +55,10 @@ def test_predicate(spec: dict[str, Any], wanted: bool) -> None:
 @pytest.mark.parametrize(
     ("spec", "field", "reason"),
     [
-        ({"filters": [{"cesql": "kind = 'Node'"}]}, "spec.filters[0].cesql", "CESQL is not supported"),
+        ({"filters": [{"cesql": "kind = "}]}, "spec.filters[0].cesql", "at 8: the end stands where a value should"),
+        ({"filters": [{"cesql": "NOPE(kind)"}]}, "spec.filters[0].cesql", "no function NOPE of 1 arguments"),
+        ({"filters": [{"cesql": ""}]}, "spec.filters[0].cesql", "where a value should"),
+        ({"filters": [{"not": {"cesql": True}}]}, "spec.filters[0].not.cesql", "must be an expression"),
         ({"filters": [WORKSPACE, {}]}, "spec.filters[1]", "exactly one"),
         ({"filters": [{**WORKSPACE, "not": NODE}]}, "spec.filters[0]", "exactly one"),
         ({"filters": [{"regex": {"kind": "x"}}]}, "spec.filters[0].regex", "unknown dialect"),

@@ -99,6 +99,10 @@ PING = thing("PingSource", "ping", spec={"schedule": "* * * * * *", "sink": TO_B
     ("bad", "message"),
     [
         (thing("Trigger", "bad"), "Trigger ns/bad: spec: is missing"),
+        (
+            thing("Trigger", "bad", spec={"subscriber": {"uri": "/"}, "filters": [{"cesql": "kind ="}]}),
+            "Trigger ns/bad: spec.filters[0].cesql: at 7: the end stands where a value should",
+        ),
         (thing("PingSource", "bad"), "PingSource ns/bad: spec: is missing"),
         (thing("ApiServerSource", "bad"), "ApiServerSource ns/bad: spec: is missing"),
         (thing("ApiServerSource", "bad", spec={"sink": TO_BROKER}), "ApiServerSource ns/bad: spec.resources"),

@@ -96,7 +96,7 @@ def test_a_version_the_server_lacks_is_listed_again_and_only_the_difference_told
 
 
 def test_a_kind_that_is_not_installed_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventing.source._ABSENT_WAIT", 0.01)
+    monkeypatch.setattr("eventing.source.reflector._ABSENT_WAIT", 0.01)
     lists: Lists = {
         "Node": [KubeError(404, "NotFound", ""), KubeError(403, "Forbidden", ""), listed("5", node("a", 3))]
     }

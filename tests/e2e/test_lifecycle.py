@@ -102,10 +102,10 @@ def test_a_pod_template_runs_on_the_nodes_and_changes(user: User) -> None:
 
 
 def test_what_knative_refuses_is_told_in_its_words(user: User) -> None:
-    apply(user, own("one", securityContext={"fsGroup": 7}))
+    apply(user, own("one", dnsPolicy="Default"))
     user.wait_for("workspace-smollm2", "WorkspaceReady", "False")
     why = user.kaito("why", "workspace-smollm2").stdout
-    assert "must not set the field(s): spec.template.spec.securityContext" in why
+    assert "must not set the field(s): spec.template.spec.dnsPolicy" in why
 
 
 def test_somebodys_edit_is_put_right(user: User) -> None:

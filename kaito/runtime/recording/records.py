@@ -77,33 +77,36 @@ class Records:
         self, key: Key, because: Sequence[str], observed: object, now: datetime, plan: Plan, refused: Refused | None
     ) -> tuple[str, Object]:
         return str(key), {
-            "key": self.dump(key),
+            "key": codec.dump(key, self._keep),
             "because": list(because),
             "now": exact(now),
-            "observed": self.dump(observed),
-            "plan": self.dump(plan),
-            "refused": self.dump(refused),
+            "observed": codec.dump(observed, self._seen),
+            "plan": codec.dump(plan, self._keep),
+            "refused": codec.dump(refused, self._keep),
         }
 
     def error(self, error: Exception) -> Object:
         return {"type": type(error).__name__, "message": redacted(str(error))}
 
-    def dump(self, value: object) -> object:
-        return codec.dump(value, self._keep)
-
-    def _keep(self, obj: Object) -> str:
+    def _seen(self, obj: Object) -> str:
+        """One as the API server has it, which one version of it has said once. (What is to be written may well name the
+        version that it is written to, and says something else.)"""
         meta = obj["metadata"]
         version = str(meta.get("uid", "")), str(meta.get("resourceVersion", ""))
         known = self._versions.get(version) if all(version) else None
         if known is not None and known in self._kept:
             return known
-        seen = redacted(obj)
-        name = codec.digest(seen)
-        if name not in self._kept:
-            self._new.append((name, seen))
-            _remember(self._kept, name, None)
+        name = self._keep(obj)
         if all(version):
             _remember(self._versions, version, name)
+        return name
+
+    def _keep(self, obj: Object) -> str:
+        shown = redacted(obj)
+        name = codec.digest(shown)
+        if name not in self._kept:
+            self._new.append((name, shown))
+            _remember(self._kept, name, None)
         return name
 
     def _attempt(self, source: str, event: str) -> int:

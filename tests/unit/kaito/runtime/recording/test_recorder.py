@@ -98,6 +98,18 @@ def test_a_body_is_kept_to_the_byte(body: bytes) -> None:
     assert "redacted" not in data
 
 
+def test_what_is_to_be_written_to_a_version_is_not_taken_for_it() -> None:
+    sink = Kept()
+    made = recording(sink)
+    seen = workspace(status={"state": "Ready"})
+    made.decision(KEY, [], seen, NOW, applying(workspace(spec={"a": 1})), None)
+    made.close()
+    (decision,) = sink.of("decision")
+    objects = {it["id"]: it["data"]["object"] for it in sink.of("object")}
+    assert objects[decision["data"]["observed"]["$object"]] == seen
+    assert objects[decision["data"]["plan"]["effects"][0]["object"]["$object"]] == workspace(spec={"a": 1})
+
+
 def test_a_canary_is_nowhere(tmp_path: Path) -> None:
     canary = "c4n4ry"
     (tmp_path / "a.yaml").write_text(f"token: {canary}")

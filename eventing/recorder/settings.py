@@ -10,9 +10,11 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from kaito.api.durations import seconds
+from kaito.api.sizes import megabytes
 
 DATABASE: Final = "sqlite:////var/lib/kaito/recordings.db"
-RETENTION, MEGABYTES = "168h", "1024"
+RETENTION: Final = "168h"
+MEGABYTES: Final = 1024
 _BACKENDS: Final = ("sqlite", "postgresql")
 
 
@@ -37,7 +39,4 @@ class Settings:
             retention = seconds(environment.get("KAITO_RECORDER_RETENTION", RETENTION))
         except ValueError as error:
             raise ValueError(f"KAITO_RECORDER_RETENTION: {error}") from error
-        megabytes = environment.get("KAITO_RECORDER_MEGABYTES", MEGABYTES)
-        if not megabytes.isdecimal() or int(megabytes) == 0:
-            raise ValueError(f"KAITO_RECORDER_MEGABYTES is {megabytes!r}; it must be a number of megabytes, from 1 on")
-        return cls(database, retention, int(megabytes) << 20)
+        return cls(database, retention, megabytes(environment, "KAITO_RECORDER_MEGABYTES", MEGABYTES))

@@ -97,5 +97,5 @@ def function() -> Function[Observed]:
         run=write,
         fast_sweep=fast_sweep(NAME),
         hears=partial(hears, function=NAME),
-        installation=Installation.of(os.environ, {presets.FOLDER_VARIABLE: presets.FOLDER}),
+        installation=partial(Installation.of, os.environ, {presets.FOLDER_VARIABLE: presets.FOLDER}),
     )

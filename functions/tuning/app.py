@@ -70,5 +70,5 @@ def function() -> Function[Observed]:
         run=run,
         fast_sweep=fast_sweep(NAME),
         hears=partial(hears, function=NAME),
-        installation=Installation.of(os.environ, folders),
+        installation=partial(Installation.of, os.environ, folders),
     )

@@ -26,6 +26,7 @@ from kaito.runtime.plan import Effect, Plan
 from kaito.runtime.reconciler import Function
 from kaito.runtime.recording.installation import Installation
 from kaito.runtime.sweep import fast_sweep, hears
+from presets import Catalogue
 
 
 def keys(event: Event) -> Iterable[Key]:
@@ -60,8 +61,10 @@ def list_keys(kube: Kube) -> Sequence[Key]:
 
 def decisions(environment: Mapping[str, str]) -> Decisions[Observed]:
     """By what an installation says."""
-    settings, catalogue = Settings.from_environment(environment), presets.installed(environment)
+    return _decisions(presets.installed(environment), Settings.from_environment(environment))
 
+
+def _decisions(catalogue: Catalogue, settings: Settings) -> Decisions[Observed]:
     def decide(observed: Observed, now: datetime) -> Plan:
         return reconcile(observed, catalogue, settings, now)
 
@@ -69,7 +72,7 @@ def decisions(environment: Mapping[str, str]) -> Decisions[Observed]:
 
 
 def function() -> Function[Observed]:
-    decided, catalogue = decisions(os.environ), presets.installed(os.environ)
+    catalogue = presets.installed(os.environ)
 
     def look(kube: Kube, keys: Sequence[Key]) -> Mapping[Key, Observed]:
         return observe(kube, catalogue, keys)
@@ -88,9 +91,9 @@ def function() -> Function[Observed]:
         observe=look,
         own=attrgetter("workspace"),
         others=lambda it: (*it.claims, *it.nodes, *it.children, *filter(None, [it.routed])),
-        decisions=decided,
+        decisions=_decisions(catalogue, Settings.from_environment(os.environ)),
         run=write,
         fast_sweep=fast_sweep(NAME),
         hears=partial(hears, function=NAME),
-        installation=Installation.of(os.environ, {presets.FOLDER_VARIABLE: presets.FOLDER}),
+        installation=partial(Installation.of, os.environ, {presets.FOLDER_VARIABLE: presets.FOLDER}),
     )

@@ -30,12 +30,13 @@ from kaito.runtime.echo import Echoes, content
 from kaito.runtime.events import Event
 from kaito.runtime.keys import Key, own_key
 from kaito.runtime.kube import Conflict, Kube, KubeError
-from kaito.runtime.plan import Announce, Effect, Plan, Refused, WriteError
+from kaito.runtime.plan import Effect, Plan
 from kaito.runtime.progress import Progress
 from kaito.runtime.recording.installation import NOTHING, Installation
 from kaito.runtime.recording.recorder import Recorder
 from kaito.runtime.sweep import FastSweep
 from kaito.runtime.timers import Timers
+from kaito.runtime.writer import Writer
 
 log = structlog.get_logger()
 Observed = TypeVar("Observed")
@@ -60,7 +61,7 @@ class Function(Generic[Observed]):
     objects, for the sweep; ``observe`` does all reads for some keys at once; ``own`` is the key's own object among what
     was read, and ``others`` are the rest. ``decisions`` are pure; ``run`` carries an effect out. ``fast_sweep`` is the
     PingSource that exists only while something is unsettled, or ``hears`` says that events may not reach the function;
-    None where something else sweeps as often. ``installation`` is what it decides by, and is recorded with it.
+    None where something else sweeps as often. ``installation`` reads what it decides by, which is recorded with it.
     """
 
     name: str
@@ -74,7 +75,7 @@ class Function(Generic[Observed]):
     own: Callable[[Observed], Object | None]
     others: Callable[[Observed], Iterable[Object]]
     run: Callable[[Effect, Kube, str], None] = run
-    installation: Installation = NOTHING
+    installation: Callable[[], Installation] = lambda: NOTHING
 
 
 #: A reconcile on its way: it stops before it tells of what it has done, and says whether that may wait for what comes
@@ -104,7 +105,8 @@ class Reconciler(Generic[Observed]):
         recorder: Recorder | None = None,
         announcer: Announcer | None = None,
     ) -> None:
-        self._function, self._kube, self.recorder, self._announcer = function, kube, recorder, announcer
+        self._function, self._kube, self.recorder = function, kube, recorder
+        self._writer = Writer(lambda effect: function.run(effect, kube, function.name), recorder, announcer)
         self._changed = threading.Condition()
         self._waiting: dict[Key, list[Waiter]] = {}
         self._active: set[Key] = set()
@@ -267,63 +269,20 @@ class Reconciler(Generic[Observed]):
         """Carry out the plan; where a write of it is refused for good, the plan for that."""
         started, now = time.monotonic(), datetime.now(UTC)
         plan = self._function.decisions.reconcile(observed, now)
-        decision = self._decided(key, causes, observed, now, plan)
-        refused = self._run(key, decision, plan, plan.does)
+        decision = self._writer.decided(key, causes, observed, now, plan)
+        refused = self._writer.write(key, decision, plan, plan.does)
         if refused is None:
             self._know(key, observed, plan, started)
             if plan.tells:
                 yield not plan.settled
-                refused = self._run(key, decision, plan, plan.tells)
+                refused = self._writer.write(key, decision, plan, plan.tells)
         if refused is not None:
             now = datetime.now(UTC)
             plan = self._function.decisions.refused(observed, refused, now)
-            decision = self._decided(key, (decision,), observed, now, plan, refused)
+            decision = self._writer.decided(key, (decision,), observed, now, plan, refused)
             for effect in plan.effects:
-                self._carry_out(decision, plan, effect)
+                self._writer.carry_out(decision, plan, effect)
             self._know(key, observed, plan, started)
-
-    def _decided(
-        self,
-        key: Key,
-        causes: Sequence[str],
-        observed: Observed,
-        now: datetime,
-        plan: Plan,
-        refused: Refused | None = None,
-    ) -> str:
-        return self.recorder.decision(key, causes, observed, now, plan, refused) if self.recorder else ""
-
-    def _run(self, key: Key, decision: str, plan: Plan, effects: Iterable[Effect]) -> Refused | None:
-        """Write these of the plan, up to one that is refused for good, which is returned."""
-        for effect in effects:
-            try:
-                self._carry_out(decision, plan, effect)
-            except WriteError as error:
-                if not error.permanent:
-                    raise
-                log.warning("write refused", object=str(key), effect=str(effect), error=str(error))
-                return Refused(effect, error)
-        return None
-
-    def _carry_out(self, decision: str, plan: Plan, effect: Effect) -> None:
-        ended = partial(self._ended, decision, plan, effect, time.monotonic())
-        if isinstance(effect, Announce):
-            if self._announcer:
-                self._announcer.send(effect.event, ended)
-            return
-        failure: Exception | None = None
-        try:
-            self._function.run(effect, self._kube, self._function.name)
-        except Exception as caught:
-            failure = caught
-            raise
-        finally:
-            ended(failure)
-
-    def _ended(self, decision: str, plan: Plan, effect: Effect, began: float, failure: Exception | None) -> None:
-        if self.recorder:
-            place = next(place for place, it in enumerate(plan.effects) if it is effect)
-            self.recorder.write(decision, place, failure, time.monotonic() - began)
 
     def _know(self, key: Key, observed: Observed, plan: Plan, started: float) -> None:
         """Keep in mind what was done, and will be told."""

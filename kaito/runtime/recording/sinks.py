@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import urllib3
 
 from kaito import __version__
+from kaito.api.sizes import megabytes
 from kaito.runtime.events import BATCH
 from kaito.runtime.recording.installation import Installation
 from kaito.runtime.recording.recorder import Recorder, Sink
@@ -19,7 +20,6 @@ from kaito.runtime.recording.recorder import Recorder, Sink
 VARIABLE: Final = "KAITO_RECORDING"
 MOST_VARIABLE: Final = "KAITO_RECORDING_MEGABYTES"
 ENDING: Final = ".ndjson"
-_MEGABYTE: Final = 1 << 20
 _DEFAULT_MEGABYTES: Final = 64
 #: Of a batch, about: the recorder takes larger ones, and one event may be large.
 _BATCH_BYTES: Final = 4 << 20
@@ -93,10 +93,10 @@ class HttpSink:
         self._pool.clear()
 
 
-def recorder(function: str, installation: Installation, environment: Mapping[str, str]) -> Recorder | None:
-    """What records, where ``environment`` asks for that. Raises ValueError."""
+def recorder(function: str, read: Callable[[], Installation], environment: Mapping[str, str]) -> Recorder | None:
+    """What records, where ``environment`` asks for that; only then the installation is ``read``. Raises ValueError."""
     where = sink(environment, function)
-    return Recorder(function, __version__, installation, where) if where else None
+    return Recorder(function, __version__, read(), where) if where else None
 
 
 def sink(environment: Mapping[str, str], function: str) -> Sink | None:
@@ -107,7 +107,8 @@ def sink(environment: Mapping[str, str], function: str) -> Sink | None:
         return None
     url = urlsplit(given)
     if url.scheme == "file" and not url.netloc and url.path:
-        return FileSink(Path(unquote(url.path)) / f"{function}-{secrets.token_hex(4)}{ENDING}", _most(environment))
+        most = megabytes(environment, MOST_VARIABLE, _DEFAULT_MEGABYTES)
+        return FileSink(Path(unquote(url.path)) / f"{function}-{secrets.token_hex(4)}{ENDING}", most)
     if url.scheme in ("http", "https") and url.netloc:
         return HttpSink(given)
     raise ValueError(f"{VARIABLE} is {given!r}; it must be file:///DIRECTORY, http://RECORDER/, or empty")
@@ -123,10 +124,3 @@ def _batches(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
         size += len(line)
     if batch:
         yield batch
-
-
-def _most(environment: Mapping[str, str]) -> int:
-    given = environment.get(MOST_VARIABLE, str(_DEFAULT_MEGABYTES))
-    if not given.isdecimal() or int(given) == 0:
-        raise ValueError(f"{MOST_VARIABLE} is {given!r}; it must be a number of megabytes, from 1 on")
-    return int(given) * _MEGABYTE

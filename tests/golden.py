@@ -7,19 +7,12 @@ from pathlib import Path
 
 import yaml
 
+from kaito.api.generated import Plain
 from kaito.api.resources import Object
 
 
-class _Plain(yaml.SafeDumper):
-    """Nothing by reference: what is the same twice is written twice."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        del data
-        return True
-
-
 def shown(objects: Iterable[Object]) -> str:
-    return yaml.dump_all(objects, sort_keys=False, Dumper=_Plain)
+    return yaml.dump_all(objects, sort_keys=False, Dumper=Plain)
 
 
 def write(folder: Path, scenes: Iterable[str], text: Callable[[str], str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import yaml
 
+from kaito.api.generated import Plain
 from kaito.api.resources import Object
 
 #: What an object says of its bookkeeping, which nobody reads.
@@ -33,17 +34,10 @@ def plain(value: Any, objects: Mapping[str, Object]) -> Any:
 
 def as_yaml(value: Any) -> list[str]:
     """In lines; none of nothing."""
-    return [] if value in (None, {}, []) else yaml.dump(value, Dumper=_Dumper, width=120).splitlines()
+    return [] if value in (None, {}, []) else yaml.dump(value, Dumper=Plain, width=120).splitlines()
 
 
 def changes(before: list[str], after: list[str]) -> list[str]:
     """The lines that went and came, with three around them; none where there are none."""
     found = list(difflib.unified_diff(before, after, lineterm="", n=3))[2:]
     return [line for line in found if not line.startswith("@@")]
-
-
-class _Dumper(yaml.SafeDumper):
-    """Without anchors: what is there twice is shown twice."""
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
-        return True

@@ -7,7 +7,7 @@ from typing import Any
 
 from eventing.recordings.lines import Line, event_of
 from eventing.recordings.plain import as_yaml, changes, plain
-from eventing.recordings.recording import Record, Recording
+from eventing.recordings.recording import Record, Recording, objects_of
 from kaito.api.resources import Object
 
 
@@ -27,8 +27,9 @@ def _story(line: Line, recording: Recording) -> Iterator[str]:
         yield f"Nothing was looked at: {why}."
     for decision in line.decisions:
         yield ""
-        yield f"{decision.subject}, {_because(decision, line, recording)}"
-        yield from _seen(decision, recording)
+        before = _before(decision, recording)
+        yield f"{decision.subject}, {_because(decision, line, before)}"
+        yield from _seen(decision, before, recording)
         yield from _decided(decision, recording)
 
 
@@ -42,17 +43,15 @@ def _told(delivery: Record, answer: Record | None) -> Iterator[str]:
         yield f"  answered  {answer.data['status']}{reason} after {answer.data['seconds'] * 1000:.0f} ms"
 
 
-def _because(decision: Record, line: Line, recording: Recording) -> str:
+def _because(decision: Record, line: Line, before: Record | None) -> str:
     others = len(decision.data["because"]) - 1
     with_others = f" and of {others} more" if line.delivery is not None and others else ""
-    before = _before(decision, recording)
     since = f", last looked at {(decision.when - before.when).total_seconds():.1f} s before" if before else ""
     return f"decided {decision.name}{' because of this' if line.delivery is not None else ''}{with_others}{since}"
 
 
-def _seen(decision: Record, recording: Recording) -> Iterator[str]:
+def _seen(decision: Record, before: Record | None, recording: Recording) -> Iterator[str]:
     """What was observed, as it differs from the last time that the same function looked at the same object."""
-    before = _before(decision, recording)
     now = as_yaml(plain(decision.data["observed"], recording.objects))
     if before is None:
         yield "  seen, for the first time in this recording:"
@@ -113,7 +112,8 @@ def _difference(effect: Object, decision: Record, recording: Recording) -> list[
     if effect["$class"] != "Apply":
         return []
     wanted = _object(effect["object"], recording.objects)
-    found = next((it for it in _objects(decision.data["observed"], recording) if _same(it, wanted)), None)
+    seen = (recording.objects.get(digest) for digest in objects_of(decision.data["observed"]))
+    found = next((it for it in seen if it is not None and _same(it, wanted)), None)
     if effect.get("subresource") == "status":
         before = (found or {}).get("status") or {}
         kept = {name: before[name] for name in wanted.get("status", {}) if name in before}
@@ -132,18 +132,6 @@ def _same(one: Object, other: Object) -> bool:
     return one["kind"] == other["kind"] and all(
         one["metadata"].get(name) == other["metadata"].get(name) for name in ("namespace", "name")
     )
-
-
-def _objects(observed: Any, recording: Recording) -> Iterator[Object]:
-    if isinstance(observed, list):
-        for item in observed:
-            yield from _objects(item, recording)
-    elif isinstance(observed, dict) and "$object" in observed:
-        if (found := recording.objects.get(observed["$object"])) is not None:
-            yield found
-    elif isinstance(observed, dict) and "$class" in observed:
-        for value in observed.values():
-            yield from _objects(value, recording)
 
 
 def _object(value: Any, objects: Mapping[str, Object]) -> Object:

@@ -23,5 +23,4 @@ def configure(file: TextIO = sys.stdout) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file),
-        cache_logger_on_first_use=True,
     )

@@ -25,6 +25,7 @@ from kaito.embedded.platform import SYSTEM_NAMESPACE, Platform
 from kaito.embedded.site import LOOPBACK
 
 AUDIT_LOG: Final = "audit.log"
+PROVISIONER: Final = "kaito-provisioner"
 _EMBEDDED: Final = CONFIG / "overlays" / "embedded"
 #: By the beginning of a thread's name.
 _PARTS: Final = {"source ": "event source", "trigger ": "broker", "broker ": "broker", "ping ": "event source"}
@@ -34,15 +35,16 @@ def overlay(directory: Path, boot_seconds: float) -> Path:
     """The embedded platform, with nodes that take so long to boot."""
     variable = {"name": "KAITO_LOCAL_BOOT_SECONDS", "value": str(boot_seconds)}
     found = yaml.safe_load((_EMBEDDED / "kustomization.yaml").read_text())
-    (patch,) = found["patches"]
+    (patch,) = (it for it in found["patches"] if it["target"] == {"kind": "Service", "name": PROVISIONER})
     operations = [it for it in yaml.safe_load(patch["patch"]) if it["value"]["name"] != variable["name"]]
     operations.append({**operations[0], "value": variable})
+    others = [it for it in found["patches"] if it is not patch]
     folder = directory / "overlay"
     folder.mkdir(parents=True)
     content = {
         **found,
         "resources": [os.path.relpath(_EMBEDDED / name, folder.resolve()) for name in found["resources"]],
-        "patches": [{**patch, "patch": yaml.safe_dump(operations)}],
+        "patches": [{**patch, "patch": yaml.safe_dump(operations)}, *others],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
     return folder

@@ -94,8 +94,10 @@ def test_a_tuning_that_is_killed_goes_on_from_its_checkpoint(tiny: Path, tmp_pat
     last = words(tmp_path / "cut")
     assert (last["reason"], last["permanent"]) == ("Trained", False)
     assert json.loads(last["message"])["adapter"] == str(results / "adapter")
-    whole = train(asked(tiny, tmp_path / "whole", **long), lambda _: None)
-    same, other = (load_file(it / "adapter_model.safetensors") for it in (whole.adapter, results / "adapter"))
+    with started(tiny, tmp_path / "whole", **long) as process:
+        assert steps(said(process)) == list(range(1, 97))
+    whole = tmp_path / "whole" / "results"
+    same, other = (load_file(it / "adapter" / "adapter_model.safetensors") for it in (whole, results))
     assert same.keys() == other.keys()
     assert all((same[name] == other[name]).all() for name in same)
 

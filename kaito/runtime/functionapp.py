@@ -9,17 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import wait
 from typing import Any
 
 import azure.functions as func
 
-from kaito.runtime.announcer import announcer
 from kaito.runtime.delivery import ANSWER_WITHIN_SECONDS, Answer, deliver
-from kaito.runtime.kube import Kube
-from kaito.runtime.log import configure
+from kaito.runtime.host import hosted
 from kaito.runtime.reconciler import Function, Reconciler
 
 #: As often as what is under way is swept on Knative.
@@ -36,14 +33,12 @@ def function_app(function: Callable[[], Function[Any]]) -> func.FunctionApp:
 
     @functools.cache
     def reconciler() -> Reconciler[Any]:
-        configure()
-        made = dataclasses.replace(function(), fast_sweep=None, hears=lambda _: True)
-        return Reconciler(made, Kube.from_environment(), announcer=announcer(os.environ))
+        return hosted(dataclasses.replace(function(), fast_sweep=None, hears=lambda _: True))
 
-    return hosted(reconciler)
+    return app_of(reconciler)
 
 
-def hosted(reconciler: Callable[[], Reconciler[Any]]) -> func.FunctionApp:
+def app_of(reconciler: Callable[[], Reconciler[Any]]) -> func.FunctionApp:
     """The app around one reconciler."""
     app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 

@@ -5,8 +5,6 @@ The body of a 202 is empty: one that is no CloudEvent would be a failure to the 
 
 from __future__ import annotations
 
-import atexit
-import os
 import threading
 from functools import partial
 from typing import Any
@@ -15,12 +13,10 @@ import structlog
 from flask import Flask, Response, request
 
 from kaito.runtime import wsgi
-from kaito.runtime.announcer import announcer
 from kaito.runtime.delivery import deliver
-from kaito.runtime.kube import Kube, KubeError
-from kaito.runtime.log import configure
+from kaito.runtime.host import hosted
+from kaito.runtime.kube import KubeError
 from kaito.runtime.reconciler import Function, Reconciler
-from kaito.runtime.recording import sinks
 
 log = structlog.get_logger()
 
@@ -58,14 +54,7 @@ def serve(function: Function[Any]) -> None:
 
 
 def _loaded(function: Function[Any]) -> Flask:
-    configure()
-    recorder = sinks.recorder(function.name, function.installation, os.environ)
-    announces = announcer(os.environ)
-    reconciler = Reconciler(function, Kube.from_environment(), recorder=recorder, announcer=announces)
-    if recorder:
-        atexit.register(recorder.close)
-    if announces:
-        atexit.register(announces.close)  # before the recorder, which is told what came of it
+    reconciler = hosted(function)
     app = create_app(function.name, reconciler)
     # Beside the first answers: a request waits for this process, and not for all there is to be listed.
     threading.Thread(target=sweep_at_start, args=(reconciler,), name="first-sweep", daemon=True).start()

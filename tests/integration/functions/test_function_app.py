@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import azure.functions as func
@@ -14,6 +17,7 @@ from kaito.api.claims import NodeRequest, render_claim
 from kaito.api.resources import MACHINE, WORKSPACE, Object
 from kaito.embedded.controlplane import ControlPlane
 from kaito.runtime.kube import Kube
+from kaito.runtime.recording.records import DECISION, PREFIX
 
 
 def triggers(function: str) -> dict[str, Any]:
@@ -40,13 +44,25 @@ def post(function: str, obj: Object) -> func.HttpResponse:
     return answer
 
 
+def recorded(directory: Path, kind: str) -> list[Object]:
+    """Records of that kind, once there are some."""
+    deadline, never = time.monotonic() + 20, threading.Event()
+    while True:
+        events = (json.loads(line) for file in directory.glob("*.ndjson") for line in file.read_bytes().splitlines())
+        if found := [it for it in events if it["type"] == PREFIX + kind]:
+            return found
+        assert time.monotonic() < deadline, f"no {kind} is recorded"
+        never.wait(0.05)
+
+
 @pytest.fixture(autouse=True)
 def cluster(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
     # $KUBECONFIG, which the package reads once in a process.
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(control_plane.kubeconfig))
 
 
-def test_the_provisioner_takes_a_machine_on(kube: Kube) -> None:
+def test_the_provisioner_takes_a_machine_on(kube: Kube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAITO_RECORDING", tmp_path.as_uri())
     labels = {"kaito.sh/workspace": "phi", "kaito.sh/workspacenamespace": "default"}
     machine = kube.create(render_claim(NodeRequest("wsfunctionapp", "Standard_NC6s_v3", "50Gi", labels), MACHINE))
     try:
@@ -54,6 +70,8 @@ def test_the_provisioner_takes_a_machine_on(kube: Kube) -> None:
         found = kube.get(MACHINE, "wsfunctionapp")
         assert found is not None
         assert found["metadata"]["finalizers"] == ["karpenter.sh/termination"]
+        (decision,) = recorded(tmp_path, DECISION)
+        assert decision["subject"] == "machine/wsfunctionapp"
     finally:
         kube.patch(MACHINE, "wsfunctionapp", None, {"metadata": {"finalizers": None}})
         kube.delete(MACHINE, "wsfunctionapp")

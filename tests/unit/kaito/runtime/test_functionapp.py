@@ -12,7 +12,7 @@ import pytest
 from azure.functions.eventgrid import EventGridEventInConverter
 from azure.functions.meta import Datum
 
-from kaito.runtime.functionapp import DeliveryError, hosted
+from kaito.runtime.functionapp import DeliveryError, app_of
 from kaito.runtime.kube import Conflict, KubeError
 from kaito.runtime.reconciler import Reconciler
 from tests.unit.kaito.runtime.scripted import HEADERS, ScriptedReconciler
@@ -30,7 +30,7 @@ def trigger(app: func.FunctionApp, name: str) -> Any:
 
 
 def app(reconciler: ScriptedReconciler) -> func.FunctionApp:
-    return hosted(lambda: cast(Reconciler[Any], reconciler))
+    return app_of(lambda: cast(Reconciler[Any], reconciler))
 
 
 def post(reconciler: ScriptedReconciler, headers: dict[str, str], body: bytes) -> func.HttpResponse:
@@ -115,7 +115,7 @@ def test_the_timer_sweeps_and_fails_where_the_sweep_does() -> None:
 
 @pytest.mark.parametrize("function", ["workspace", "provisioner", "tuning"])
 def test_a_functions_file_has_these_triggers_and_makes_nothing_yet(function: str) -> None:
-    module = importlib.import_module(f"functions.{function}.function_app")
+    module = importlib.reload(importlib.import_module(f"functions.{function}.function_app"))
     bindings = {it.get_function_name(): it.get_bindings_dict()["bindings"] for it in module.app.get_functions()}
     triggers = {name: found[0] for name, found in bindings.items()}
     assert {name: it["type"] for name, it in triggers.items()} == {

@@ -8,7 +8,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint constrai
 # What the cluster needs of Debian: Go modules and PyPI have the rest.
 CLUSTER_PACKAGES := buildah catatonit iproute2 iptables mmdebstrap runc
 
-.PHONY: demo demo-tuning test setup test-packages tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers bench-replay bench-serving bench-tuning chaos
+.PHONY: demo demo-tuning test setup test-packages tools packages programs models up lint format clean cluster cluster-down cluster-tools e2e bench-controllers bench-recording bench-replay bench-serving bench-tuning chaos
 
 # CLOUD=arm: nodes are agent pools of an emulated Azure.
 CLOUD ?= local
@@ -49,6 +49,10 @@ bench-serving: setup
 # Our trainer and TRL's, by lora and by qlora.
 bench-tuning: setup
 	@$(BIN)/python -m tests.bench.tuning
+
+# What recording adds to a reconcile.
+bench-recording: setup
+	@$(BIN)/python -m tests.bench.recording
 
 # Ten thousand decisions of a recording, made again.
 bench-replay: setup

@@ -142,8 +142,7 @@ class Measured:
         self._process.stdin.flush()
         parts: defaultdict[str, float] = defaultdict(float, json.loads(self._line()))
         for name, pid in self._processes():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            parts[name] += sum(int(field) for field in fields[11:13]) / _HERTZ
+            parts[name] += cpu_seconds(pid)
         return parts
 
     def memory(self) -> Counter[str]:
@@ -173,7 +172,7 @@ class Measured:
             "etcd": "etcd",
             "kube-controller-manager": "kube-controller-manager",
         }
-        for pid in _below(self._process.pid):
+        for pid in below(self._process.pid):
             try:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
             except FileNotFoundError:
@@ -183,12 +182,19 @@ class Measured:
                 yield name, pid
 
 
-def _below(pid: int) -> Iterator[int]:
+def cpu_seconds(pid: int) -> float:
+    """What this process has used by now."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:13]) / _HERTZ
+
+
+def below(pid: int) -> Iterator[int]:
+    """All that it started, and what those did."""
     for task in Path(f"/proc/{pid}/task").glob("*"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended by now
             for child in (task / "children").read_text().split():
                 yield int(child)
-                yield from _below(int(child))
+                yield from below(int(child))
 
 
 def calls(audit: Path, begin: float, end: float) -> dict[str, Counter[tuple[str, str]]]:

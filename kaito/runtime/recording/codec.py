@@ -41,7 +41,12 @@ def canonical(value: Any) -> str:
 
 def digest(obj: Object) -> str:
     """The name that exactly this object is kept under."""
-    return hashlib.sha256(canonical(obj).encode(errors="surrogatepass")).hexdigest()[:32]
+    return text_digest(canonical(obj))
+
+
+def text_digest(text: str) -> str:
+    """The same of the object's one text."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def dump(value: Any, keep: Callable[[Object], str]) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
-from kaito.api.redaction import redacted
+from kaito.api.redaction import harmless, redacted
 from kaito.api.resources import Object
 from kaito.runtime.keys import Key
 from kaito.runtime.plan import Plan, Refused
@@ -61,14 +61,15 @@ class Records:
             text = body.decode()
         except UnicodeDecodeError:
             return "", {**data, "body_base64": base64.b64encode(body).decode()}
-        value = _value(text)
-        seen = redacted(value)
-        same = seen == value
-        data["body"] = text if same else seen if isinstance(seen, str) else _json(seen).decode()
-        if not same:
-            data["redacted"] = True
         told = {name.lower().removeprefix("ce-"): it for name, it in headers.items() if name.lower().startswith("ce-")}
-        told = told or (value if isinstance(value, dict) else {})
+        data["body"] = text
+        if not told or not harmless(text):
+            value = _value(text)
+            seen = redacted(value)
+            if seen != value:
+                data["body"] = seen if isinstance(seen, str) else _json(seen).decode()
+                data["redacted"] = True
+            told = told or (value if isinstance(value, dict) else {})
         if "id" in told and "source" in told:
             data["attempt"] = self._attempt(str(told["source"]), str(told["id"]))
         return str(told.get("subject", "")), data
@@ -102,8 +103,11 @@ class Records:
         return name
 
     def _keep(self, obj: Object) -> str:
-        shown = redacted(obj)
-        name = codec.digest(shown)
+        text, shown = codec.canonical(obj), obj
+        if not harmless(text):
+            shown = redacted(obj)
+            text = codec.canonical(shown)
+        name = codec.text_digest(text)
         if name not in self._kept:
             self._new.append((name, shown))
             _remember(self._kept, name, None)

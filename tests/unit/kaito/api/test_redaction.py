@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaito.api.redaction import REDACTED, redacted
+from kaito.api.redaction import REDACTED, harmless, redacted
+from kaito.runtime.recording.codec import canonical
 
 CANARY = "c4n4ry-0f-thirty-two-characters--"
 
@@ -92,3 +93,52 @@ def test_twice_is_once(value: Any) -> None:
 @given(st.from_regex(r"[a-z_]{0,8}(token|sig|password)[=:] ?[!-~]{0,20}", fullmatch=True))
 def test_twice_is_once_where_there_are_secrets(text: str) -> None:
     assert redacted(redacted(text)) == redacted(text)
+
+
+_NAMES = (
+    *("kind", "Secret", "data", "name", "value", "HF_TOKEN", "MY_KEY", "PASSPHRASE", "credentials", "api_key", "sig"),
+    *("auth", "\u017fignature", "to\u212aen"),
+)
+_MARKS = (
+    "Bearer ",
+    "Basic ",
+    "https://",
+    "a:b@",
+    "=",
+    ": ",
+    "-",
+    " ",
+    "kubectl.kubernetes.io/last-applied-configuration",
+)
+_LONG = "abcdefghijklmnopqrstu"
+_SHAPES = (
+    *(f"{prefix}{_LONG}" for prefix in ("hf_", "ghp_", "github_pat_", "glpat-", "xoxb-", "sk-", "")),
+    *("eyJhbGciOi", ".abcdefgh.", "AKIAABCDEFGHIJKLMNOP", "-----BEGIN PRIVATE KEY-----"),
+)
+_PIECES = st.sampled_from((*_NAMES, *_MARKS, *_SHAPES))
+_TEXT = st.lists(_PIECES, min_size=1, max_size=4).map("".join)
+_OBJECTS = st.recursive(
+    _TEXT | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300)
+@given(_OBJECTS)
+def test_what_is_harmless_at_a_glance_is_so_to_the_last_word(value: Any) -> None:
+    for text in (canonical(value), json.dumps(value, ensure_ascii=False), json.dumps(value, indent=1)):
+        assert not harmless(text) or redacted(value) == value
+
+
+@pytest.mark.parametrize("escaped", [r'{"p\u0061ssword":"abc"}', r'{"a":"\u0042earer abcdefgh"}'])
+def test_what_is_written_with_escapes_is_looked_at(escaped: str) -> None:
+    assert not harmless(escaped)
+    assert redacted(json.loads(escaped)) != json.loads(escaped)
+
+
+def test_what_clusters_are_full_of_is_harmless() -> None:
+    claim = {"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": {"name": "ws0", "labels": {"a": "b"}}}
+    assert harmless(canonical(claim))
+    spec = {"automountServiceAccountToken": False, "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]}
+    assert harmless(canonical({"spec": spec, "status": {"stages": [{"name": "tokenizer", "duration": "2s"}]}}))

@@ -23,6 +23,7 @@ _FILES: Final = {
     "provisioner": "functions/provisioner/Dockerfile",
     "tuning": "functions/tuning/Dockerfile",
     "recorder": "eventing/recorder/Dockerfile",
+    "source": "eventing/source/Dockerfile",
     "serving": "serving/Dockerfile",
     "training": "training/Dockerfile",
 }
@@ -34,6 +35,10 @@ _OWN: Final = {
     "provisioner": ("functions", "presets"),
     "tuning": ("functions", "presets"),
     "recorder": ("eventing/__init__.py", "eventing/recorder", "eventing/recordings"),
+    "source": (
+        *("eventing/__init__.py", "eventing/delivery.py", "eventing/inventory.py", "eventing/manifest.py"),
+        "eventing/source",
+    ),
     "serving": ("oci", "serving"),
     "training": ("oci", "training"),
 }

@@ -223,6 +223,26 @@ def test_what_was_lost_the_sweep_finds(user: User, pods: Pods) -> None:
     until(lambda: installed(user), 90, "the source again")
 
 
+def test_our_own_source_tells_what_knatives_told(user: User, pods: Pods) -> None:
+    """As docs/source.md says."""
+    user.kubectl(
+        "apply",
+        "--server-side",
+        "--field-manager=kaito",
+        "--force-conflicts",
+        "-k",
+        str(Path(__file__).parent / "source"),
+    )
+    user.kubectl("delete", "apiserversource", "kaito", "-n", "kaito-system")
+    user.kubectl("rollout", "status", "deployment", "kaito-source", "-n", "kaito-system", "--timeout=90s")
+    until(lambda: not pods.running("apiserversource-"), 90, "no adapter")
+    user.kubectl("label", "node", NODE_NAME, "apps-")
+    until(lambda: user.node()["metadata"]["labels"].get("apps") == "smollm2", 90, "the label")
+    user.install("--force-conflicts")
+    user.kubectl("delete", "deployment", "kaito-source", "-n", "kaito-system")
+    until(lambda: installed(user), 90, "Knative's source again")
+
+
 def test_a_deleted_workspace_leaves_nothing(user: User, pods: Pods) -> None:
     user.kubectl("delete", "workspace", NAME, "--timeout=90s")
     until(lambda: not user.kubectl("get", "workspace,machine,ksvc", "-n", "default", "-o", "name"), 60, "nothing")

@@ -119,11 +119,17 @@ class Kube:
 
     @classmethod
     def from_kubeconfig(cls, path: Path | None, *, impersonate: str | None = None) -> Self:
-        """``impersonate`` acts as that user, e.g. ``system:serviceaccount:kaito-system:kaito-events``."""
+        """``impersonate`` acts as that user, e.g. ``system:serviceaccount:kaito-system:kaito-events``. Raises KubeError
+        where there is no such file, or no cluster in it."""
         from kubernetes import client, config
+        from yaml import YAMLError
 
         configuration = client.Configuration()
-        config.load_kube_config(config_file=path and str(path), client_configuration=configuration)
+        try:
+            config.load_kube_config(config_file=path and str(path), client_configuration=configuration)
+        except (config.ConfigException, YAMLError) as error:
+            said = f"{path or '$KUBECONFIG, or ~/.kube/config,'} names no cluster to ask: {error}"
+            raise KubeError(0, "NoCluster", said) from error
         if urlsplit(configuration.host).hostname in ("localhost", "127.0.0.1", "::1"):
             configuration.proxy = None  # $HTTPS_PROXY is not for loopback, as kubectl has it
         api = client.ApiClient(configuration)

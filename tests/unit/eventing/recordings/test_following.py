@@ -98,6 +98,19 @@ def test_files_are_read_as_they_grow_and_get_other_names(tmp_path: Path) -> None
     sink.close()
 
 
+def test_a_new_file_is_read_from_its_beginning_whatever_number_it_gets(tmp_path: Path) -> None:
+    file = tmp_path / "a.ndjson"
+    file.write_bytes(told.delivery("d1") + told.delivery("d2"))
+    files = Files([tmp_path])
+    assert names(files) == ["d1", "d2"]
+    # In its place, under the same inode, as file systems give away what has become free.
+    file.write_bytes(told.delivery("e1") + told.delivery("e2") + told.delivery("e3"))
+    assert names(files) == ["e1", "e2", "e3"]
+    with file.open("ab") as more:
+        more.write(told.delivery("e4"))
+    assert names(files) == ["e4"]
+
+
 def test_what_cannot_be_followed_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"nothing\.ndjson cannot be read: No such file or directory"):
         names(Files([tmp_path / "nothing.ndjson"]))

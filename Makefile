@@ -66,7 +66,7 @@ chaos: tools
 cluster-tools: setup
 	@$(call debian,$(CLUSTER_PACKAGES))
 
-# For the tests of the chat page, of what registries are asked, and of recordings in PostgreSQL; without these they are
+# For the tests of pages, of what registries are asked, and of recordings in PostgreSQL; without these they are
 # skipped.
 test-packages: setup
 	@$(call debian,chromium docker-registry postgresql)

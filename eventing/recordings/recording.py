@@ -60,7 +60,7 @@ class Recording:
     def of(cls, found: Iterable[Record]) -> Self:
         made = cls()
         for record in sorted(found, key=lambda it: it.order):
-            made._add(record)
+            made.add(record)
         return made
 
     def object(self, digest: str) -> Object:
@@ -77,7 +77,7 @@ class Recording:
         except KeyError:
             raise RecordingError(f"what {process} was started with is not in the recording") from None
 
-    def _add(self, record: Record) -> None:
+    def add(self, record: Record) -> None:
         match record.kind:
             case records.OBJECT:
                 self.objects[record.name] = record.data["object"]

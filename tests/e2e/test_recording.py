@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
+from console.console import Console
+from eventing.recordings.sources import Files
+from kaito.cli.console import served
 from kaito.embedded.platform import Platform
 from kaito.embedded.recordings import FOLDER
 from tests.e2e.conftest import User, example, until
+from tests.questions import QUESTION
 
 CANARY = "c4n4ry"
 #: A pod template of somebody's own, with a secret in it that should be somewhere else.
@@ -44,7 +49,7 @@ def settled(user: User, recording: Path, name: str) -> list[dict[str, object]]:
     return until(look)
 
 
-def test_what_happened_is_shown_and_decided_again(user: User, recording: Path) -> None:
+def test_what_happened_is_shown_and_decided_again(user: User, platform: Platform, recording: Path) -> None:
     name = user.apply("smollm2")
     user.wait_for(name, "WorkspaceReady")
     lines = settled(user, recording, name)
@@ -62,6 +67,27 @@ def test_what_happened_is_shown_and_decided_again(user: User, recording: Path) -
     assert again.stdout.splitlines()[-1].endswith("decisions, the same today")
     chosen = user.kaito("replay", str(recording), "--event", str(event["id"]))
     assert chosen.stdout == "1 decision, the same today\n"
+    watched(platform, recording, name)
+
+
+def watched(platform: Platform, recording: Path, name: str) -> None:
+    """The console shows the same, and asks the model."""
+    console = Console([Files([recording])], platform.kube)
+    console.look()
+    with served(console) as url, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        of = f"api/workspaces/default/{name}"
+        moment = until(lambda: (found := client.get(of)).status_code == 200 and found.json())
+        stages = [it["name"] for it in moment["timeline"]]
+        assert (stages[:2], stages[-1]) == (["nodes", "pod"], "ready")
+        assert (moment["workspace"]["ready"], moment["workspace"]["chats"]) == ("True", True)
+        rows = client.get("api/rows", params={"workspace": f"default/{name}"}).json()["rows"]
+        assert {it["function"] for it in rows} == {"workspace", "provisioner"}
+        stories = [client.get(f"api/rows/{it['name']}").json()["story"] for it in rows]
+        assert any("decided: apply Service" in it for it in stories)
+        answer = client.post(f"{of}/chat", json={"messages": [{"role": "user", "content": QUESTION}]})
+        said = [json.loads(it.removeprefix("data: ")) for it in answer.text.strip().split("\n\n")[:-1]]
+        text = "".join(it["choices"][0]["delta"].get("content") or "" for it in said if it["choices"])
+        assert "Paris" in text
 
 
 def test_no_secret_is_in_it(user: User, recording: Path) -> None:

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser import browser as browser  # the fixture
+from tests.browser import opened
 from tests.integration.serving.process import Server, serving
 from tests.questions import QUESTION
-
-#: In a container as root it has no sandbox; and it is to look nobody up on the network.
-FLAGS = (
-    "--no-sandbox",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +22,9 @@ def server(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def page(server: Server) -> Iterator[Page]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no chromium: make test-packages installs it where it may (as root, on Debian)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        page = browser.new_page()
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"{server.url}/ui")
+def page(server: Server, browser: Browser) -> Iterator[Page]:
+    with opened(browser, f"{server.url}/ui", expected="400") as page:
         yield page
-        browser.close()
-    assert not [text for text in said if "400" not in text]
 
 
 def send(page: Page, text: str) -> None:

@@ -24,21 +24,24 @@ _FILES: Final = {
     "tuning": "functions/tuning/Dockerfile",
     "recorder": "eventing/recorder/Dockerfile",
     "source": "eventing/source/Dockerfile",
+    "console": "console/Dockerfile",
     "serving": "serving/Dockerfile",
     "training": "training/Dockerfile",
 }
 NAMES: Final = tuple(_FILES)
 #: What .dockerignore lets in: whatever of it changes may change an image.
 _CONTEXT: Final = ("pyproject.toml", "constraints.txt", "kaito/__init__.py", "kaito/api", "kaito/runtime")
+_SOURCE: Final = (
+    *("eventing/__init__.py", "eventing/delivery.py", "eventing/inventory.py", "eventing/manifest.py"),
+    "eventing/source",
+)
 _OWN: Final = {
     "workspace": ("functions", "presets"),
     "provisioner": ("functions", "presets"),
     "tuning": ("functions", "presets"),
     "recorder": ("eventing/__init__.py", "eventing/recorder", "eventing/recordings"),
-    "source": (
-        *("eventing/__init__.py", "eventing/delivery.py", "eventing/inventory.py", "eventing/manifest.py"),
-        "eventing/source",
-    ),
+    "source": _SOURCE,
+    "console": (*_SOURCE, "eventing/recordings", "console"),
     "serving": ("oci", "serving"),
     "training": ("oci", "training"),
 }

@@ -14,7 +14,7 @@ from kaito.cli.console import served
 from kaito.embedded.platform import Platform
 from kaito.embedded.recordings import FOLDER
 from tests.e2e.conftest import User, example, until
-from tests.questions import QUESTION
+from tests.questions import QUESTION, streamed
 
 CANARY = "c4n4ry"
 #: A pod template of somebody's own, with a secret in it that should be somewhere else.
@@ -85,9 +85,7 @@ def watched(platform: Platform, recording: Path, name: str) -> None:
         stories = [client.get(f"api/rows/{it['name']}").json()["story"] for it in rows]
         assert any("decided: apply Service" in it for it in stories)
         answer = client.post(f"{of}/chat", json={"messages": [{"role": "user", "content": QUESTION}]})
-        said = [json.loads(it.removeprefix("data: ")) for it in answer.text.strip().split("\n\n")[:-1]]
-        text = "".join(it["choices"][0]["delta"].get("content") or "" for it in said if it["choices"])
-        assert "Paris" in text
+        assert "Paris" in streamed(answer.text)
 
 
 def test_no_secret_is_in_it(user: User, recording: Path) -> None:

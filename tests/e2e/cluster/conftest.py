@@ -225,8 +225,13 @@ def user(cluster: Cluster, pods: Pods) -> User:
     return user
 
 
-def installed(user: User) -> bool:
+def installed(user: User, *names: str) -> bool:
+    """KAITO, and Services of these names."""
     kinds = "apiserversource,broker,trigger,pingsource,ksvc"
     parts = json.loads(user.kubectl("get", kinds, "-n", "kaito-system", "-o", "json"))["items"]
     ready = [conditions_of(part).get("Ready") for part in parts]
-    return len(parts) >= 7 and all(condition is not None and condition.status == "True" for condition in ready)
+    return (
+        len(parts) >= 7
+        and {it["metadata"]["name"] for it in parts}.issuperset(names)
+        and all(condition is not None and condition.status == "True" for condition in ready)
+    )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -30,6 +31,7 @@ from tests.cluster.layout import MACHINE_ADDRESS, NODE_NAME
 from tests.e2e.cluster.conftest import Pods, User, installed
 from tests.e2e.conftest import until
 from tests.images import digest
+from tests.questions import streamed
 from tests.registry import INSTALLED, Registry, running
 from tests.unit.serving.tiny import make_adapter
 
@@ -111,6 +113,22 @@ def test_what_the_functions_did_is_exported_and_decided_again(user: User, tmp_pa
     assert f"add Workspace/default/{NAME}" in listed
     decided = user.kaito("replay", str(tmp_path / "recording.ndjson")).splitlines()[-1]
     assert re.fullmatch(r"[1-9]\d* decisions, the same today", decided)
+
+
+def test_the_console_shows_it_and_asks_the_model(user: User) -> None:
+    """As docs/console.md says."""
+    folder = str(Path(__file__).parent / "console")
+    user.kubectl("apply", "--server-side", "--field-manager=kaito", "-k", folder)
+    until(lambda: installed(user, "kaito-console"), 90, "the console")
+    with user.forwarded("kaito-console") as url, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        moment = until(lambda: (it := client.get(f"/api/workspaces/default/{NAME}")).status_code == 200 and it.json())
+        assert [it["name"] for it in moment["timeline"]] == ["nodes", "pod", "load", "tokenizer", "warm", "ready"]
+        of = {"workspace": f"default/{NAME}"}
+        until(lambda: client.get("/api/rows", params=of).json()["total"] > 1, 60, "what the recorder has")
+        asked = {"messages": [{"role": "user", "content": QUESTION["prompt"]}]}
+        answer = client.post(f"/api/workspaces/default/{NAME}/chat", json=asked)
+    assert "Paris" in streamed(answer.text)
+    user.kubectl("delete", "-k", folder)
 
 
 @pytest.fixture(scope="module")

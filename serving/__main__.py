@@ -21,6 +21,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from serving import tracing
 from serving.adapters import parse
 from serving.app import MAX_WAITING, create_app
 from serving.backends import BACKENDS
@@ -61,8 +62,11 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
+        tracer = tracing.begin(os.environ)  # here and not before: its thread would not survive the fork
         self._startup.start()
-        return create_app(self._startup.model, self._names)
+        app = create_app(self._startup.model, self._names)
+        app.wsgi_app = tracer.around(app.wsgi_app)  # type: ignore[method-assign, assignment]
+        return app
 
 
 def _fail() -> None:
@@ -109,6 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
             read(flags.config) if flags.config else Settings(),
         )
         names = wanted.names
+        tracing.directory(os.environ)
     except ModelError as error:
         sys.exit(f"serving: {error}")
     if wanted.adapters and not place.alone:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from oci import RECORD
-from serving import lora
+from serving import lora, tracing
 from serving.adapters import Adapter, attach, label, merge, named
 from serving.backends import choose
 from serving.backends.openvino import OpenVinoEngine
@@ -55,7 +55,7 @@ def load(wanted: Wanted, place: Place, failed: Callable[[], None]) -> Mapping[st
             raise ModelError("a model in several processes is not quantized: leave out transformers.quantization")
         meet(place, wanted.weights)
     if (seconds := fetched(wanted)) is not None:
-        took("fetch", seconds)
+        took("fetch", seconds, tracing.BEGAN)  # in a container before this one
     with stage("load"):
         engines = _engines(wanted, place)
     if place.rank > 0:

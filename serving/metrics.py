@@ -10,6 +10,8 @@ from typing import Final, TypeVar
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from serving import tracing
+
 Made = TypeVar("Made")
 _log = structlog.get_logger()
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -33,13 +35,13 @@ def stage(name: str) -> Iterator[None]:
     """A stage of the start, timed: at the end that is logged, and kept for Prometheus."""
     began = time.monotonic()
     yield
-    seconds = time.monotonic() - began
-    took(name, seconds)
+    took(name, time.monotonic() - began, time.time_ns())
 
 
-def took(name: str, seconds: float) -> None:
-    """A stage of the start that is over."""
+def took(name: str, seconds: float, ended: int) -> None:
+    """A stage of the start that is over, since then, in nanoseconds since 1970."""
     STARTUP.labels(name).set(seconds)
+    tracing.tracer.stage(name, seconds, ended)
     _log.info("startup.stage", stage=name, seconds=round(seconds, 3))
 
 
@@ -48,13 +50,22 @@ def stages() -> dict[str, float]:
     return {it.labels["stage"]: it.value for metric in STARTUP.collect() for it in metric.samples}
 
 
+def prompted(tokens: int) -> None:
+    """A prompt of so many tokens is answered."""
+    PROMPT_TOKENS.inc(tokens)
+    if (request := tracing.current.get()) is not None:
+        request.prompted(tokens)
+
+
 def measured(tokens: Iterable[Made]) -> Iterator[Made]:
     """The same tokens, counted and timed as they come."""
     last = time.monotonic()
-    times = FIRST_TOKEN
+    times, request = FIRST_TOKEN, tracing.current.get()
     for token in tokens:
         now = time.monotonic()
         times.observe(now - last)
         GENERATED_TOKENS.inc()
+        if request is not None:
+            request.token()
         times, last = NEXT_TOKEN, now
         yield token

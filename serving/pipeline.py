@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from serving.chat import SAMPLING, ChatRequest, GenerateOptions, RequestError
 from serving.engine import Engine, ModelError, Tokens, first_line
 from serving.logprobs import Chosen, Logprobs
-from serving.metrics import PROMPT_TOKENS, measured, stage
+from serving.metrics import measured, prompted, stage
 from serving.text import Decode, Detokenizer, Stopper
 from serving.tokenizer import Tokenizer, read_tokenizer, spelled
 from serving.tools import Dialect, dialect
@@ -107,7 +107,7 @@ class Pipeline:
         new_tokens = self._room(len(ids), options)
         with closing(self._engine.generate(ids, options, new_tokens)) as tokens:
             continued = [*ids, *(token.id for token in takewhile(lambda _: not gone(), measured(tokens)))]
-        PROMPT_TOKENS.inc(len(ids))
+        prompted(len(ids))
         text, asked = self._text(continued, request), self._text(ids, request)
         if self._chats or not request.return_full_text:
             return text[len(asked) :]
@@ -140,7 +140,7 @@ class Pipeline:
                 f"The prompt has {len(ids)} tokens{wanted}; the model holds {window}, prompt and answer together."
                 " Send a shorter prompt, or a smaller max_tokens."
             )
-        PROMPT_TOKENS.inc(len(ids))
+        prompted(len(ids))
         tokens = self._engine.generate(ids, options.over(self._defaults), new_tokens, likeliest)
         logprobs = None if likeliest is None else Logprobs(partial(spelled, self._tokenizer))
         return Completion(tokens, self._decode, len(ids), new_tokens, self._tokenizer.eos_token_id, stop, logprobs)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from serving import tracing
 from serving.chat import ChatRequest, GenerateOptions
 from serving.engine import ModelError
 from serving.pipeline import Completion, Gone
@@ -64,7 +65,8 @@ class Startup:
 
     def _run(self) -> None:
         try:
-            self._models = self._load()
+            with tracing.tracer.starting():
+                self._models = self._load()
         except ModelError as error:
             _log.error("model.failed", reason=str(error))
             self._failed()

@@ -28,12 +28,12 @@ Answer = Callable[[Received, int], Any]
 class Receiver:
     """Answers 202 with nothing unless told otherwise; use it in a ``with`` statement."""
 
-    def __init__(self, answer: Answer = lambda received, count: ("", 202)) -> None:
+    def __init__(self, answer: Answer = lambda received, count: ("", 202), path: str = "/") -> None:
         self.received: list[Received] = []
-        self._answer = answer
+        self._answer, self._path = answer, path
         self._changed = threading.Condition()
         app = flask.Flask("receiver")
-        app.add_url_rule("/", view_func=self._take, methods=["POST"])
+        app.add_url_rule(path, view_func=self._take, methods=["POST"])
         self._serving = serving(app)
 
     def wait(self, count: int, timeout: float = 10) -> list[Received]:
@@ -57,7 +57,7 @@ class Receiver:
         return self._answer(received, count)
 
     def __enter__(self) -> Self:
-        self.url = f"{self._serving.__enter__()}/"
+        self.url = f"{self._serving.__enter__()}{self._path}"
         return self
 
     def __exit__(

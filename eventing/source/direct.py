@@ -1,9 +1,10 @@
 """An ApiServerSource, run in this process: lists and watches its kinds, sends a CloudEvent for each change.
 
-Events equal those of Knative's adapter in every attribute. Three deviations, all on purpose, so that no restart loses
-anything: the first list sends an add for each object; a later list (after a watch was cut off for too long) sends what
-it finds changed; a kind that is not installed yet is waited for. As there, each kind is sent in order, one event at a
-time, and an event is dropped when its retries are used up: the sweep repairs that.
+Events equal those of Knative's adapter in every attribute, beside the traceparent of what is a Workspace's. Three
+deviations, all on purpose, so that no restart loses anything: the first list sends an add for each object; a later list
+(after a watch was cut off for too long) sends what it finds changed; a kind that is not installed yet is waited for. As
+there, each kind is sent in order, one event at a time, and an event is dropped when its retries are used up: the sweep
+repairs that.
 """
 
 from __future__ import annotations

@@ -7,12 +7,17 @@ import json
 from eventing.inventory import Change
 from eventing.source.spec import Mode
 from kaito.api.resources import Kind, Object
+from kaito.api.tracing import ATTRIBUTE, source_span, traceparent, workspace_of
 from kaito.runtime import events
 from kaito.runtime.events import Event
 
 
 def describe(change: Change, mode: Mode, server: str, **stamp: str) -> Event:
-    """The CloudEvent for a change; without an id and a time as its ``stamp`` they are of now."""
+    """The CloudEvent for a change; without an id and a time as its ``stamp`` they are of now.
+
+    It is in the trace of the Workspace that the object is or that controls it, by CloudEvents' distributed tracing
+    extension.
+    """
     obj, metadata = change.object, change.object["metadata"]
     kind, namespace, name = Kind.of(obj), metadata.get("namespace", ""), metadata["name"]
     attributes = {
@@ -27,7 +32,9 @@ def describe(change: Change, mode: Mode, server: str, **stamp: str) -> Event:
         "namespace": namespace,
         **stamp,
     }
-    return events.new(attributes, canonical(obj) if mode == "Resource" else _reference(kind, namespace, name))
+    event = events.new(attributes, canonical(obj) if mode == "Resource" else _reference(kind, namespace, name))
+    uid = workspace_of(obj)
+    return event.with_attributes(**{ATTRIBUTE: traceparent(uid, source_span(server, event.id))}) if uid else event
 
 
 def message(event: Event, namespace: str) -> tuple[dict[str, str], bytes]:

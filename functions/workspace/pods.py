@@ -15,6 +15,7 @@ from kaito.api.images import Content, mounted, pulled
 from kaito.api.pods import PodTemplate
 from kaito.api.redaction import redacted
 from kaito.api.resources import Object
+from kaito.api.tracing import ENDPOINT, PARENT, VARIABLE, traceparent
 from kaito.api.trust import trusting
 from kaito.api.workloads import (
     ADAPTER_FOLDER,
@@ -61,6 +62,8 @@ def preset_pod(workspace: Workspace, model: ModelPreset, work: Work, settings: S
     """The inference server with a preset's weights, its adapters and its settings."""
     assert workspace.inference is not None
     container = _container(workspace, model, work, settings.serving_image)
+    if settings.traces:
+        container["env"] = [*container.get("env", ()), *_traced(workspace, settings.traces)]
     contents = _contents(workspace, model)
     if settings.image_volumes:
         images = mounted(contents)
@@ -141,6 +144,13 @@ def _container(workspace: Workspace, model: ModelPreset, work: Work, image: str)
         "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
         "securityContext": RESTRICTED,
     }
+
+
+def _traced(workspace: Workspace, traces: str) -> list[Object]:
+    """Where the server sends its spans, and whose trace they are in."""
+    name = VARIABLE if traces.startswith("file:") else ENDPOINT
+    parent = traceparent(workspace.metadata.uid)
+    return [{"name": name, "value": traces}, {"name": PARENT, "value": parent}]
 
 
 def _torchrun(workspace: Workspace, model: ModelPreset, flags: list[str]) -> Object:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kaito.api.claims import CLAIM_KINDS
 from kaito.api.durations import seconds
 from kaito.api.resources import MACHINE, Kind
+from kaito.api.tracing import VARIABLE
 
 SERVING_IMAGE = "kaito/serving:0.1.0"
 NODE_RETENTION = "15m"
@@ -19,13 +20,15 @@ class Settings:
     ``serving_image``: the inference server's image, which holds no weights; ``node_retention``: seconds that the
     nodes of a model at zero are kept, where its Workspace does not say; ``image_volumes``: the cluster's kubelets
     mount images (Kubernetes 1.33 and later do, unless told not to); ``trust_bundle``: the ConfigMap of each namespace
-    that says whom those trust that fetch images, if any."""
+    that says whom those trust that fetch images, if any; ``traces``: where model servers send their spans, a file://
+    folder or an OTLP endpoint, if anywhere."""
 
     claim_kind: Kind | None = MACHINE
     serving_image: str = SERVING_IMAGE
     node_retention: float = seconds(NODE_RETENTION)
     image_volumes: bool = True
     trust_bundle: str = ""
+    traces: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -42,4 +45,10 @@ class Settings:
             raise ValueError(f"KAITO_IMAGE_VOLUMES is {volumes!r}; it must be true or false")
         image = environment.get("KAITO_SERVING_IMAGE", SERVING_IMAGE)
         trust = environment.get("KAITO_TRUST_BUNDLE", "")
-        return cls(kinds[name], image, retention, image_volumes=volumes == "true", trust_bundle=trust)
+        traces = environment.get(VARIABLE, "")
+        if traces and not traces.startswith(("file:///", "http://", "https://")):
+            raise ValueError(
+                f"{VARIABLE} is {traces!r}; it must be an OTLP endpoint, http://HOST:4318/v1/traces, file:///DIRECTORY"
+                " or empty"
+            )
+        return cls(kinds[name], image, retention, image_volumes=volumes == "true", trust_bundle=trust, traces=traces)

@@ -49,6 +49,9 @@ _ATTRIBUTES: Final = {
     "ce-dataschema": {"type": "string", "format": "uri", "description": "The `$id` of the payload's schema."},
     "content-type": {"type": "string", "const": "application/json"},
 }
+_MAY_HAVE: Final = {
+    "ce-traceparent": {"type": "string", "description": "Of a Workspace's: its trace, as W3C Trace Context writes it."},
+}
 
 
 class _Untitled(GenerateJsonSchema):
@@ -90,7 +93,7 @@ def document() -> Object:
         "components": {
             "messages": {type(data).__name__: _message(obj, data) for obj, data in _examples()},
             "schemas": {
-                "CloudEvent": {"type": "object", "properties": _ATTRIBUTES, "required": [*_ATTRIBUTES]},
+                "CloudEvent": {"type": "object", "properties": _ATTRIBUTES | _MAY_HAVE, "required": [*_ATTRIBUTES]},
                 **{it.__name__: {"$id": schema_of(it), **_schema(it)} for it in ANNOUNCEMENTS},
             },
         },

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from eventing.recordings.recording import RecordingError
 from kaito.api.resources import WORKSPACE
-from kaito.cli import circle, demonstration, planning, recorded, story
+from kaito.cli import circle, demonstration, planning, recorded, story, tracing
 from kaito.cli import console as page
 from kaito.cli.interrupts import sigterm_as_ctrl_c, undisturbed
 from kaito.cli.options import DEFAULT_DIRECTORY, Directory, Format, Kubeconfig, Output
@@ -47,6 +47,7 @@ app = typer.Typer(
 )
 app.add_typer(recorded.events_app, name="events")
 app.command()(recorded.replay)
+app.command()(tracing.trace)
 app.command()(page.console)
 console, errors = Console(), Console(stderr=True)
 

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 import structlog
 import urllib3
 
-from kaito.api.resources import Object
+from kaito.api.resources import WORKSPACE, Object
+from kaito.api.tracing import ATTRIBUTE, traceparent
 from kaito.runtime.crew import Crew
-from kaito.runtime.events import from_json, to_binary
+from kaito.runtime.events import Event, from_json, to_binary
 
 #: Knative's name for where a program sends its events.
 VARIABLE: Final = "K_SINK"
@@ -91,7 +92,7 @@ class Announcer:
             self._end(sending, Unsent("the process ended before the Broker answered"))
 
     def _send(self, sending: _Sending) -> None:
-        headers, body = to_binary(from_json(sending.event))
+        headers, body = to_binary(_traced(sending.event))
         failure = self._post(headers, body)
         for wait in _WAITS:
             if failure is None or not failure.passes or self._closing.wait(wait):
@@ -122,6 +123,12 @@ class Announcer:
             log.warning("event lost", **which, reason=str(failure))
         sending.ended(failure)
         sending.over.set()
+
+
+def _traced(event: Object) -> Event:
+    """One about a Workspace is in its trace. Said here and not in the plan: what is decided is the same."""
+    is_workspaces = str(event.get("subject", "")).startswith(f"{WORKSPACE.kind}/")
+    return from_json({**event, ATTRIBUTE: traceparent(event["data"]["uid"])} if is_workspaces else event)
 
 
 def announcer(environment: Mapping[str, str]) -> Announcer | None:

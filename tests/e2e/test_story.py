@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import yaml
 
 from kaito.api.resources import KNATIVE_SERVICE, MACHINE, NODE, PING_SOURCE
@@ -11,6 +13,22 @@ from tests.e2e.conftest import User, example, until
 from tests.nodes import bring_node
 
 QUESTION = "What is the capital of France?"
+
+
+#: The end of a Workspace's way, as its trace has it.
+STAGES = ("pod start", "server start", "load", "tokenizer", "warm", "WorkspaceReady", "POST /chat", "first token")
+
+
+def traced(user: User, name: str) -> list[str]:
+    """The lines of its trace, once the server has told of its first answer; all are of one trace."""
+    words = ("trace", name, "--dir", str(user.platform.directory))
+    lines = user.kaito(*words).stdout.splitlines()
+    if not any("first token" in line for line in lines):
+        return []
+    otlp = json.loads(user.kaito(*words, "-o", "json").stdout)
+    scopes = [scope for resource in otlp["resourceSpans"] for scope in resource["scopeSpans"]]
+    assert {span["traceId"] for scope in scopes for span in scope["spans"]} == {lines[0].removeprefix("trace ")}
+    return lines
 
 
 def test_from_a_workspace_to_an_answer_and_back_to_nothing(user: User, events: EventLog) -> None:
@@ -35,6 +53,14 @@ def test_from_a_workspace_to_an_answer_and_back_to_nothing(user: User, events: E
     assert "Paris" in answer.json()["Result"]
     messages = {"messages": [{"role": "user", "content": QUESTION}], "generate_kwargs": {"do_sample": False}}
     assert "Paris" in user.chat(name, messages).json()["Result"]
+
+    tree = until(lambda: traced(user, name), what="the first answer in the trace")
+    assert tree[0].startswith("trace ")
+    for part in (f"workspace default/{name}", "source  add", "reconcile workspace", "apply Machine", "node ws"):
+        assert any(part in line for line in tree), part
+    found = [place for place, line in enumerate(tree) for part in STAGES if line.split("─ ")[-1].startswith(part)]
+    assert len(found) == len(STAGES)
+    assert found == sorted(found), "in the order in which it happened"
 
     refused = user.chat(name, {"question": QUESTION})
     assert refused.status_code == 400

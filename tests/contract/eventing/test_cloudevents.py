@@ -18,6 +18,7 @@ from eventing.broker import Broker
 from eventing.source import ApiServerSource
 from eventing.source.adapter import Adapter
 from kaito.api.resources import Kind, Object
+from kaito.api.tracing import source_span, traceparent
 from kaito.runtime.events import parse
 from kaito.runtime.kube import WatchEvent
 from tests.receiver import Received, Receiver
@@ -29,6 +30,8 @@ VERBS = {"add": "ADDED", "update": "MODIFIED", "delete": "DELETED"}
 HOP = {"host", "user-agent", "content-length", "accept-encoding", "accept", "connection"}
 #: New in each event.
 FRESH = {"ce-id", "ce-time"}
+#: The attribute that only our events have.
+OURS = {"ce-traceparent"}
 
 
 def capture(path: Path) -> Received:
@@ -133,7 +136,16 @@ def told(
 
 def test_the_same_headers(told: tuple[list[Received], list[Received]]) -> None:
     expected, received = told
-    assert [said(one) for one in received] == [said(one) for one in expected]
+    assert [said(one, without=FRESH | OURS) for one in received] == [said(one) for one in expected]
+
+
+def test_what_is_a_workspaces_is_in_its_trace(told: tuple[list[Received], list[Received]]) -> None:
+    _, received = told
+    uid = objects(captures("resource")[0]).object["metadata"]["uid"]
+    for one in received:
+        span = source_span(one.headers["ce-source"], one.headers["ce-id"])
+        wanted = traceparent(uid, span) if one.headers["ce-kind"] == "Workspace" else None
+        assert one.headers.get("ce-traceparent") == wanted
 
 
 def test_the_same_bodies_byte_for_byte(told: tuple[list[Received], list[Received]]) -> None:
@@ -172,6 +184,7 @@ class Resolve:
 def test_a_subscriber_of_our_broker_gets_what_one_of_knatives_got(expected: Received) -> None:
     arrival = {"ce-knativearrivaltime"}
     sent = {name: value for name, value in said(expected, without=arrival).items() if name != "prefer"}
+    sent["ce-traceparent"] = traceparent("u1")  # an extension, which a Broker passes on as it is
     broker_manifest = {"kind": "Broker", "metadata": {"namespace": "default", "name": "default"}}
     trigger = {
         "kind": "Trigger",
@@ -186,6 +199,7 @@ def test_a_subscriber_of_our_broker_gets_what_one_of_knatives_got(expected: Rece
         (received,) = receiver.wait(1)
         broker.stop()
     assert answer.status_code == 202
-    assert said(received, without=arrival) == said(expected, without=arrival)
+    assert said(received, without=arrival | OURS) == said(expected, without=arrival)
+    assert received.headers["ce-traceparent"] == sent["ce-traceparent"]
     assert received.headers["ce-knativearrivaltime"].endswith("Z")
     assert received.body == expected.body

@@ -26,8 +26,11 @@ def test_all_functions_are_recorded_to_a_folder_of_the_platforms(tmp_path: Path)
     cluster = {"name": "KAITO_RECORDING", "value": "http://kaito-recorder.kaito-system.svc.cluster.local/"}
     objects = [service("one", first, cluster), service("other"), claim]
     one, other, rest = recorded(objects, tmp_path)
-    here = {"name": "KAITO_RECORDING", "value": (tmp_path / "recording").as_uri()}
-    for made, env in ((one, [first, here]), (other, [here])):
+    here = [
+        {"name": "KAITO_RECORDING", "value": (tmp_path / "recording").as_uri()},
+        {"name": "KAITO_TRACES", "value": (tmp_path / "traces").as_uri()},
+    ]
+    for made, env in ((one, [first, *here]), (other, here)):
         assert made["spec"]["template"]["spec"]["containers"][0]["env"] == env
     assert rest == claim
     assert objects[0] == service("one", first, cluster), "the given ones are as they were"

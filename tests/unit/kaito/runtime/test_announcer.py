@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from kaito.api.resources import Object
+from kaito.api.tracing import traceparent
 from kaito.embedded.knative.pod import free_port
 from kaito.runtime import announcer
 from kaito.runtime.announcer import Announcer, Unsent
@@ -27,7 +28,7 @@ def event(name: str = "1") -> Object:
         "type": "sh.kaito.workspace.ready",
         "subject": "Workspace/default/phi",
         "datacontenttype": "application/json",
-        "data": {"name": "phi", "message": "é"},
+        "data": {"name": "phi", "uid": "u1", "message": "é"},
     }
 
 
@@ -65,10 +66,18 @@ def test_an_event_is_posted_in_binary_mode() -> None:
         (received,) = broker.received
     assert ended.wait() is None
     assert {name: value for name, value in received.headers.items() if name.startswith("ce-")} == {
-        f"ce-{name}": event()[name] for name in ("specversion", "id", "source", "type", "subject")
+        **{f"ce-{name}": event()[name] for name in ("specversion", "id", "source", "type", "subject")},
+        "ce-traceparent": traceparent("u1"),
     }
     assert received.headers["content-type"] == "application/json"
     assert json.loads(received.body) == event()["data"]
+
+
+def test_an_event_of_something_else_is_in_no_trace() -> None:
+    with Receiver() as broker:
+        Announcer(broker.url).send({**event(), "subject": "Machine/ws1"}, Ended())
+        (received,) = broker.wait(1)
+    assert "ce-traceparent" not in received.headers
 
 
 @pytest.mark.usefixtures("quick")

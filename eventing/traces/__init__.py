@@ -1,0 +1,1 @@
+"""Traces of Workspaces: spans made of a recording of the functions, and those of model servers beside them."""

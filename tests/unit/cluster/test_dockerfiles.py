@@ -15,7 +15,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of what images are made of."""
     for name in ("pyproject.toml", "constraints.txt", ".dockerignore"):
         shutil.copy(ROOT / name, tmp_path)
-    for name in ("eventing", "functions", "kaito", "oci", "presets", "serving", "training"):
+    for name in ("console", "eventing", "functions", "kaito", "oci", "presets", "serving", "training"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "embedded", "cli"))
     monkeypatch.setattr(dockerfiles, "_ROOT", tmp_path)
     return tmp_path
@@ -29,7 +29,9 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("training/train.py", {"training"}),
         ("functions/workspace/render.py", {"workspace", "provisioner", "tuning"}),
         ("eventing/recorder/store.py", {"recorder"}),
-        ("eventing/recordings/lines.py", {"recorder"}),
+        ("eventing/recordings/lines.py", {"recorder", "console"}),
+        ("eventing/source/spool.py", {"source", "console"}),
+        ("console/static/page.js", {"console"}),
         ("eventing/broker.py", set()),
         ("kaito/api/meta.py", set(dockerfiles.NAMES)),
         ("constraints.txt", set(dockerfiles.NAMES)),

@@ -110,7 +110,10 @@ def test_what_the_functions_did_is_exported_and_decided_again(user: User, tmp_pa
     with user.forwarded("kaito-recorder") as url:
         listed = user.kaito("events", "-r", url, "--object", f"default/{NAME}")
         user.kaito("events", "export", "-r", url, "-o", str(tmp_path / "recording.ndjson"))
+        tree = user.kaito("trace", NAME, "-r", url)
     assert f"add Workspace/default/{NAME}" in listed
+    for span in ("broker  to kaito-workspace", "reconcile provisioner", f"node {NODE_NAME}", "pod start", "warm"):
+        assert span in tree
     decided = user.kaito("replay", str(tmp_path / "recording.ndjson")).splitlines()[-1]
     assert re.fullmatch(r"[1-9]\d* decisions, the same today", decided)
 

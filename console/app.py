@@ -14,8 +14,9 @@ from flask import Flask, Response, jsonify, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug.exceptions import HTTPException
 
-from console.chat import Chats, NotAsked
+from console.chat import Chats
 from console.console import Console
+from console.models import NotAsked
 from console.views import Json, row_view
 
 #: Names of this machine, which no page of somebody else's can have.

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from console.history import Row
+from console.models import chats
 from console.states import State
 from console.timeline import timeline
 from kaito.api.conditions import conditions_of
@@ -18,12 +19,6 @@ Json = dict[str, Any]
 def key_of(obj: Object) -> str:
     """NAMESPACE/NAME."""
     return f"{obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}"
-
-
-def chats(obj: Object) -> bool:
-    """Does it serve a model that may be asked now?"""
-    serves = conditions_of(obj).get("InferenceReady")
-    return serves is not None and serves.status == "True" and bool((obj.get("status") or {}).get("url"))
 
 
 def workspace_view(obj: Object, *, live: bool, gone: bool = False) -> Json:

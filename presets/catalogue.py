@@ -93,11 +93,21 @@ class Catalogue:
             return Sku(name=name, provider="azure", gpus=1, memory_gib=None)
         return known
 
-    def smallest(self, needs: Needs, provider: str) -> Sku | None:
-        """The least instance type that one node of is enough of, among those that clouds still have (GPU named)."""
+    @property
+    def providers(self) -> list[str]:
+        """Whose instance types there are, sorted."""
+        return sorted({sku.provider for sku in self.skus.values()})
+
+    def fitting(self, needs: Needs, provider: str, count: int = 1) -> list[Sku]:
+        """The instance types that ``count`` nodes of are enough, the least first, among those that clouds still have
+        (GPU named)."""
         offered = (sku for sku in self.skus.values() if sku.provider == provider and sku.gpu_model)
-        fitting = [sku for sku in offered if not shortfall("it", needs, sku, 1)]
-        return min(fitting, key=lambda sku: (sku.memory_gib or 0, sku.gpus, sku.name), default=None)
+        fitting = [sku for sku in offered if not shortfall("it", needs, sku, count)]
+        return sorted(fitting, key=lambda sku: (sku.memory_gib or 0, sku.gpus, sku.name))
+
+    def smallest(self, needs: Needs, provider: str) -> Sku | None:
+        """The least instance type that one node of is enough of."""
+        return next(iter(self.fitting(needs, provider)), None)
 
 
 def shortfall(what: str, needs: Needs, sku: Sku, count: int) -> str | None:

@@ -34,17 +34,31 @@ exec(program)
 
 def run(dockerfile: str, extra: str, program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """That Python, with nothing but what is in the image; croniter, which only the command needs, is not."""
+    assert "croniter" in absent(extra)
+    return run_at(_copied(dockerfile, folder), extra, program, folder)
+
+
+def run_at(code: Path, extra: str, program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """That Python in that folder, with this code, and with nothing but what is installed with that extra of it."""
+    environment = {**os.environ, "PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
+    argv = [sys.executable, "-c", _RUN, program, *absent(extra)]
+    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def needed(extra: str) -> set[str]:
+    """The distributions that are installed with that extra."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
-    installed = _needed([*project["dependencies"], *project["optional-dependencies"][extra]], set())
-    absent = [
+    return _needed([*project["dependencies"], *project["optional-dependencies"][extra]], set())
+
+
+def absent(extra: str) -> list[str]:
+    """The packages that are here, and not where only that extra is installed."""
+    installed = needed(extra)
+    return [
         package
         for package, distributions in metadata.packages_distributions().items()
         if not installed & {_canonical(name) for name in distributions} and package not in _OURS
     ]
-    assert "croniter" in absent
-    environment = {**os.environ, "PYTHONPATH": str(_copied(dockerfile, folder)), "PYTHONSAFEPATH": "1"}
-    argv = [sys.executable, "-c", _RUN, program, *absent]
-    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
 def _copied(dockerfile: str, code: Path) -> Path:

@@ -1,5 +1,5 @@
 """The ``kaito`` command."""
 
-from kaito.cli.main import main
+from kaito.cli.main import complete_for_kubectl, main
 
-__all__ = ["main"]
+__all__ = ["complete_for_kubectl", "main"]

@@ -7,9 +7,8 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import typer
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from console.app import SLOW, create_app
@@ -18,10 +17,8 @@ from console.console import Console
 from eventing.recordings.recording import RecordingError
 from eventing.recordings.sources import Files, Source
 from kaito.cli import recordings
+from kaito.cli.clusters import platform
 from kaito.cli.interrupts import sigterm_as_ctrl_c
-from kaito.cli.options import DEFAULT_DIRECTORY, Directory
-from kaito.cli.recorded import Recordings
-from kaito.embedded.lock import holder
 from kaito.embedded.recordings import FOLDER
 from kaito.runtime.kube import Kube
 
@@ -38,20 +35,12 @@ class _Handler(WSGIRequestHandler):
         """Nothing: what goes wrong is on the page."""
 
 
-def console(
-    recording: Recordings = None,
-    kubeconfig: Annotated[Path | None, typer.Option(help="Of the cluster to watch, in the place of --dir's.")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 0,
-    directory: Directory = DEFAULT_DIRECTORY,
-) -> None:
-    """Serve a page, to this machine alone: Workspaces with their stages, events and decisions, live, until Ctrl-C.
-
-    With --recording alone it is of what was recorded; no cluster is asked.
-    """
+def run(recording: Sequence[str], kubeconfig: Path | None, port: int, directory: Path, workspace: str) -> None:
+    """Until Ctrl-C; ``workspace`` is NAMESPACE/NAME of the one to begin with. Raises RecordingError and KubeError."""
     sigterm_as_ctrl_c()
-    shown, what = opened(recording or (), kubeconfig, directory)
+    shown, what = opened(recording, kubeconfig, directory)
     with contextlib.suppress(KeyboardInterrupt), served(shown, port) as url:
-        print(f"{url} shows {what}, until Ctrl-C", flush=True)
+        print(f"{url}{workspace and f'#{workspace}'} shows {what}, until Ctrl-C", flush=True)
         threading.Event().wait()
 
 
@@ -89,8 +78,8 @@ def opened(named: Sequence[str], kubeconfig: Path | None, directory: Path) -> tu
         return shown, f"what {', '.join(named)} has"
     folder = directory.resolve() / FOLDER
     mine: list[Source] = [Files([folder])]
-    if directory.is_dir() and holder(directory / "lock") is not None and (directory / "kubeconfig").exists():
-        return Console(mine, Kube.from_kubeconfig(directory / "kubeconfig")), f"the platform in {directory}"
+    if (running := platform(directory)) is not None:
+        return Console(mine, Kube.from_kubeconfig(running)), f"the platform in {directory}"
     if not folder.is_dir() or not any(folder.iterdir()):
         raise RecordingError(
             f"no platform runs in {directory}, and nothing is recorded there: start one with `kaito up`, or name a"

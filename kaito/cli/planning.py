@@ -136,9 +136,9 @@ def plan_text(planned: Planned, catalogue: Catalogue) -> str:
     if planned.workspace is not None:
         resource, sku = planned.workspace.resource, catalogue.sku(planned.workspace.resource.instance_type)
         if model := _model(planned.workspace, catalogue):
-            lines.append(_line("model", f"{model[0]} needs {_amount(model[1].gpus, model[1].gpu_memory_gib)}"))
+            lines.append(_line("model", f"{model[0]} needs {amount(model[1].gpus, model[1].gpu_memory_gib)}"))
         if sku is not None:
-            has = _amount(resource.count * sku.gpus, sku.memory_gib and resource.count * sku.memory_gib)
+            has = amount(resource.count * sku.gpus, sku.memory_gib and resource.count * sku.memory_gib)
             facts = filter(None, (f"{resource.count} x {sku.name}: {has}", sku.gpu_model))
             lines.append(_line("nodes", ", ".join(facts)))
     if planned.refusal or planned.rehearsal is None:
@@ -229,7 +229,7 @@ def _model(workspace: Workspace, catalogue: Catalogue) -> tuple[str, Needs] | No
     return (model.name, needs) if model and needs else None
 
 
-def _amount(gpus: int, memory: float | None) -> str:
+def amount(gpus: int, memory: float | None) -> str:
     if gpus == 0:
         return "no GPU"
     return f"{gpus} GPU{'s' if gpus > 1 else ''}" + (f", {memory:g} GiB of GPU memory" if memory else "")

@@ -7,16 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from eventing.recordings.following import Following
-from eventing.recordings.lines import Line, event_of, lines
+from eventing.recordings.lines import Line, event_of, find, lines
 from eventing.recordings.part import Part
+from eventing.recordings.plain import plain
 from eventing.recordings.recording import Record, Recording, RecordingError
 from eventing.recordings.remote import Remote, is_url
 from eventing.recordings.sources import Files, Source
+from eventing.recordings.story import story, summary
 from kaito.embedded.recordings import FOLDER
 
 #: Seconds between two looks at what grows.
@@ -92,6 +94,35 @@ def listed_json(recording: Recording, wanted: Wanted) -> str:
     return json.dumps([_json(line) for line in filter(wanted, lines(recording))], indent=2)
 
 
+def shown(recording: Recording, name: str) -> str:
+    """The story of that event. Raises RecordingError."""
+    return story(find(recording, name), recording)
+
+
+def shown_json(recording: Recording, name: str) -> str:
+    """The same for a program: what was observed, the whole plan, and what became of each write."""
+    line = find(recording, name)
+    looks = [
+        {
+            "name": it.name,
+            "subject": it.subject,
+            "because": it.data["because"],
+            "observed": plain(it.data["observed"], recording.objects),
+            "plan": plain(it.data["plan"], recording.objects),
+            "writes": [
+                {
+                    "effect": summary(it.data["plan"]["effects"][write.data["effect"]], recording.objects),
+                    "seconds": write.data["seconds"],
+                    "error": write.data["error"],
+                }
+                for write in recording.writes.get(it.name, ())
+            ],
+        }
+        for it in line.decisions
+    ]
+    return json.dumps({**_json(line), "decisions": looks}, indent=2)
+
+
 def _lost(records: int) -> Iterator[str]:
     if records:
         yield f"{records} records were lost: there was no room for them"
@@ -122,9 +153,3 @@ def _json(line: Line) -> dict[str, Any]:
         "decisions": [it.name for it in line.decisions],
         "objects": list(line.objects),
     }
-
-
-def moment(text: str) -> datetime:
-    """A time as RFC 3339 has it, in UTC where it does not say. Raises ValueError."""
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eventing.recordings.lines import find, lines
 from eventing.recordings.live import send
 from eventing.recordings.lives import config_maps, steps
 from eventing.recordings.plain_events import events_of, hints, read_plain
-from eventing.recordings.recording import Recording, RecordingError
+from eventing.recordings.recording import Record, Recording, RecordingError
 from eventing.recordings.replay import Replay, difference
 from eventing.recordings.story import story
 from kaito.cli.recordings import Wanted
@@ -22,21 +25,55 @@ from kaito.runtime.log import configure
 Say = Callable[[str], None]
 
 
-def replayed(recording: Recording, wanted: Wanted, event: str, say: Say) -> bool:
-    """Each decision, in order, made again; those that come of one ``event``, if it is given. Are all the same?"""
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A decision and how today's differs; ``trouble``: why there is none today."""
+
+    record: Record
+    same: bool
+    trouble: str
+    difference: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        it = self.record
+        return {
+            "name": it.name,
+            "time": it.when.isoformat(),
+            "function": it.function,
+            "subject": it.subject,
+            "same": self.same,
+            "trouble": self.trouble,
+            "difference": list(self.difference),
+        }
+
+
+def decided(recording: Recording, wanted: Wanted, event: str) -> Iterator[Again]:
+    """Each decision, in order, made again; those that come of one ``event``, if it is given. Raises RecordingError."""
     chosen = find(recording, event).decisions if event else tuple(recording.decisions.values())
-    decisions = [it for it in chosen if wanted.then(it) and wanted.named(it.subject)]
-    others = 0
     with Replay(recording) as replay:
-        for decision in decisions:
-            again = replay.decide(decision)
-            if not again.same:
-                others += 1
-                say(f"{decision.when:%H:%M:%S.%f} {decision.function} {decision.subject} ({decision.name})")
-                for line in [again.trouble] if again.trouble else difference(again, recording):
-                    say(f"  {line}")
-    of = f"{len(decisions)} decision{'s' * (len(decisions) != 1)}"
-    say(f"{of}, {others} of them otherwise today" if others else f"{of}, the same today")
+        for decision in chosen:
+            if wanted.then(decision) and wanted.named(decision.subject):
+                again = replay.decide(decision)
+                differs = () if again.same or again.trouble else tuple(difference(again, recording))
+                yield Again(decision, again.same, again.trouble, differs)
+
+
+def replayed(recording: Recording, wanted: Wanted, event: str, say: Say, *, as_json: bool = False) -> bool:
+    """What is otherwise, and how many; as JSON, an object for each decision. Are all the same?"""
+    count, others, every = 0, 0, list[dict[str, Any]]()
+    for again in decided(recording, wanted, event):
+        count, others, it = count + 1, others + (not again.same), again.record
+        if as_json:
+            every.append(again.to_json())
+        elif not again.same:
+            say(f"{it.when:%H:%M:%S.%f} {it.function} {it.subject} ({it.name})")
+            for line in [again.trouble] if again.trouble else again.difference:
+                say(f"  {line}")
+    if as_json:
+        say(json.dumps(every, indent=2))
+    else:
+        of = f"{count} decision{'s' * (count != 1)}"
+        say(f"{of}, {others} of them otherwise today" if others else f"{of}, the same today")
     return not others
 
 
@@ -53,6 +90,13 @@ def hinted(events: Iterable[Event], say: Say) -> None:
             say(f"  {function} looks at {', '.join(keys)}")
         if not found:
             say("  nobody looks at anything")
+
+
+def hinted_json(events: Iterable[Event]) -> str:
+    told = (
+        {"event": dict(it.attributes), "looks": {name: [*keys] for name, keys in hints(it).items()}} for it in events
+    )
+    return json.dumps(list(told), indent=2)
 
 
 def told(recording: Recording, wanted: Wanted, event: str) -> tuple[Event, ...]:

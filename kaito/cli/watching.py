@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console, Group
 from rich.layout import Layout
@@ -91,6 +91,21 @@ def workspaces_table(workspaces: Sequence[Object], now: datetime, limit: int | N
     more = len(workspaces) - table.row_count
     rest = [Text(f"… {more} more: kubectl get workspace -A", style="dim")] if more else []
     return Group(table, *rest, Text(), reasons)
+
+
+def workspaces_json(workspaces: Sequence[Object]) -> list[dict[str, Any]]:
+    """The same for a program."""
+    return [
+        {
+            "namespace": it["metadata"]["namespace"],
+            "name": it["metadata"]["name"],
+            "instanceType": it["resource"].get("instanceType", ""),
+            "created": it["metadata"]["creationTimestamp"],
+            "url": (it.get("status") or {}).get("url", ""),
+            "conditions": {kind: found.model_dump(by_alias=True) for kind, found in conditions_of(it).items()},
+        }
+        for it in workspaces
+    ]
 
 
 def events_table(events: Iterable[Seen]) -> Table:

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from console.chat import AT_ONCE, Chats, NotAsked
+from console.chat import AT_ONCE, Chats
+from console.models import NotAsked
 from tests.serving import serving
 from tests.unit.console.world import Model, workspace
 

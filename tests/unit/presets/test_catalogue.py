@@ -76,6 +76,16 @@ def test_the_smallest_that_would_do(name: str) -> None:
         assert smallest is not None
         assert smallest.gpu_model, "an old type that no cloud has any more is no advice"
         assert presets.shortfall(name, needs, smallest, 1) is None
+        assert CATALOGUE.fitting(needs, "azure")[0] == smallest
+
+
+def test_what_fits_on_several_nodes_the_least_first() -> None:
+    needs = Needs(gpus=2, gpu_memory_gib=32)
+    one, two = (CATALOGUE.fitting(needs, "azure", count) for count in (1, 2))
+    assert {it.name for it in one} < {it.name for it in two}
+    assert all(presets.shortfall("it", needs, it, 2) is None for it in two)
+    assert [it.memory_gib for it in two] == sorted(it.memory_gib or 0 for it in two)
+    assert CATALOGUE.providers == ["arc", "aws", "azure"]
 
 
 def test_nothing_is_large_enough_for_what_is_too_large() -> None:

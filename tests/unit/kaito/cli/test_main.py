@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
 from kaito.cli import circle, demonstration, story
-from kaito.cli.main import NotAPlatform, app
-from kaito.embedded.lock import FileLock
+from kaito.cli.main import app
+from kaito.cli.standing import NotAPlatform
+from kaito.embedded.lock import FileLock, locked
+from kaito.runtime.kube import Kube
 from presets import CatalogueError, manifest
+from tests.unit.console.world import cluster, workspace
 
 OURS = ("lock", "ports.json")
 
@@ -80,6 +86,33 @@ def test_status_of_a_platform_that_starts(tmp_path: Path, files: dict[str, str])
     code, text = said("status", "--dir", str(tmp_path))
     lock.release()
     assert (code, "is still starting" in text) == (1, True)
+
+
+def test_status_for_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked() -> tuple[int, dict[str, Any]]:
+        done = CliRunner().invoke(app, ["status", "--dir", str(tmp_path), "-o", "json"])
+        return done.exit_code, json.loads(done.stdout)
+
+    code, told = asked()
+    assert (code, told["running"], told["workspaces"]) == (1, False, [])
+    assert told["trouble"].startswith("No platform runs in")
+    (tmp_path / "kubeconfig").write_text("x")
+    (tmp_path / "route-port").write_text("8080")
+    monkeypatch.setattr(Kube, "from_kubeconfig", lambda path: cluster(workspace(url="http://phi")))
+    with locked(tmp_path / "lock", lambda held: pytest.fail(str(held))):
+        code, told = asked()
+    (found,) = told.pop("workspaces")
+    assert (code, told) == (
+        0,
+        {
+            "running": True,
+            "pid": os.getpid(),
+            "kubeconfig": str(tmp_path / "kubeconfig"),
+            "routes": "http://NAME.NAMESPACE.localhost:8080",
+        },
+    )
+    assert (found["namespace"], found["name"], found["url"]) == ("default", "phi", "http://phi")
+    assert found["conditions"]["WorkspaceReady"]["status"] == "True"
 
 
 @pytest.mark.parametrize(("told", "code"), [(True, 0), (False, 1)])

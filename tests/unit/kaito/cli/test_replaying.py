@@ -80,6 +80,28 @@ def test_another_decision_is_shown_and_is_an_exit_code(recording: Path) -> None:
     assert verdict == "2 decisions, 1 of them otherwise today"
 
 
+def test_decisions_are_objects_for_a_program(recording: Path) -> None:
+    every = json.loads(kaito("replay", recording, "-o", "json").stdout)
+    assert [(it["subject"], it["same"], it["difference"]) for it in every] == [("workspace/default/phi", True, [])] * 2
+    recording.write_text(recording.read_text().replace('"settled":false', '"settled":true', 1))
+    found = kaito("replay", recording, "-o", "json")
+    other = next(it for it in json.loads(found.stdout) if not it["same"])
+    assert (found.exit_code, other["function"], other["trouble"]) == (1, "kaito-workspace", "")
+    assert "-settled: true" in other["difference"]
+    refused = kaito("replay", recording, "--step", "-o", "json")
+    assert (refused.exit_code, "JSON is of decisions" in refused.output) == (2, True)
+
+
+def test_an_event_is_shown_and_for_a_program_too(recording: Path) -> None:
+    assert "decided: " in kaito("events", "show", "event-01", "-r", recording).stdout
+    found = json.loads(kaito("events", "show", "event-01", "-r", recording, "-o", "json").stdout)
+    (decision,) = found["decisions"]
+    assert (found["event"]["id"], decision["subject"]) == ("event-01", "workspace/default/phi")
+    assert decision["observed"]["workspace"]["metadata"]["name"] == "phi"
+    assert len(decision["writes"]) == 2
+    assert all(it["effect"] and it["error"] is None for it in decision["writes"])
+
+
 def test_a_walk_goes_on_and_back_and_ends(recording: Path) -> None:
     found = kaito("replay", recording, "--step", given="\nb\n\n\n\n")
     heads = [line for line in found.stdout.splitlines() if "---" in line]
@@ -119,6 +141,9 @@ def test_events_of_others_are_hints_and_can_be_sent(tmp_path: Path) -> None:
         "x.add 1",
         "  nobody looks at anything",
     ]
+    first, second = json.loads(kaito("replay", tmp_path / "events.json", "-o", "json").stdout)
+    assert (first["event"]["id"], sorted(first["looks"])) == ("1", ["kaito-tuning", "kaito-workspace"])
+    assert second["looks"] == {}
     with Receiver() as receiver:
         assert kaito("replay", tmp_path / "events.json", "--live", receiver.url).exit_code == 0
         assert len(receiver.wait(2)) == 2

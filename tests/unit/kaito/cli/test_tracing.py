@@ -37,6 +37,8 @@ def test_a_tree_with_times() -> None:
     assert any(it.endswith("└─ apply Machine wsc092ae701  1 nodes wanted") for it in lines)
     assert "   24.420    999 ms  └─ POST /chat  tokens: 8" in lines
     assert lines[-1].split() == ["25.049", "└─", "first", "token"]
+    for same in ((f"workspace/{NAME}",), (NAME, "-n", "default")):
+        assert run(*same, *GIVEN).splitlines() == [head, root, *lines]
     assert run(f"default/{NAME}", *GIVEN, "--all").count("broker") > "\n".join(lines).count("broker")
 
 
@@ -84,7 +86,7 @@ def test_of_a_recorder_its_part_is_read(tmp_path: Path) -> None:
             run("phi", "-r", url)
 
 
-def test_the_command_starts_without_opentelemetry() -> None:
-    program = "import sys, kaito.cli.main; print([it for it in sys.modules if it.startswith('opentelemetry')])"
+def test_without_a_collector_it_does_without_opentelemetry() -> None:
+    program = "import sys, kaito.cli.tracing; print([it for it in sys.modules if it.startswith('opentelemetry')])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

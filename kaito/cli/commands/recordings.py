@@ -1,37 +1,34 @@
-"""``kaito events`` and ``kaito replay``, as commands."""
+"""What is made of recordings: ``kaito events``, ``replay`` and ``trace``."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from eventing.recordings.lines import find
-from eventing.recordings.recording import Recording, RecordingError
-from eventing.recordings.remote import is_url
-from eventing.recordings.story import story
-from kaito.cli import moving, recordings, replaying
-from kaito.cli.options import DEFAULT_DIRECTORY, Directory, Format, Output
-from kaito.cli.recordings import Wanted
+from kaito.cli.options import (
+    DEFAULT_DIRECTORY,
+    Directory,
+    Format,
+    OfFunction,
+    OfObject,
+    Output,
+    Recordings,
+    Since,
+    Until,
+    WorkspaceName,
+    named,
+)
 
 events_app = typer.Typer(help="What the functions were told, saw, decided and wrote.")
-Recordings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--recording", "-r", help="A file, a directory, or a recorder's URL; left out, that of the platform in --dir."
-    ),
-]
-OfObject = Annotated[str, typer.Option("--object", help="Only of this, as KIND/NAMESPACE/NAME or an end of it.")]
-OfFunction = Annotated[str, typer.Option("--function", help="Only of workspace, provisioner or tuning.")]
-Since = Annotated[datetime | None, typer.Option("--since", parser=recordings.moment, metavar="TIME")]
-Until = Annotated[datetime | None, typer.Option("--until", parser=recordings.moment, metavar="TIME")]
 
 
-@events_app.callback(invoke_without_command=True)
+@events_app.callback(
+    invoke_without_command=True, epilog="Example: kaito events --object default/workspace-smollm2 --failed"
+)
 def events(
     context: typer.Context,
     recording: Recordings = None,
@@ -47,7 +44,9 @@ def events(
     """List what the functions were told, and what came of it."""
     if context.invoked_subcommand is not None:
         return
-    wanted = Wanted(of_object, function, since, until, failed)
+    from kaito.cli import recordings
+
+    wanted = recordings.Wanted(of_object, function, since, until, failed)
     if follow:
         row = recordings.row_json if output is Output.JSON else recordings.row
         with contextlib.suppress(KeyboardInterrupt):
@@ -62,18 +61,24 @@ def events(
             print(line)
 
 
-@events_app.command("show")
+@events_app.command("show", epilog="Example: kaito events show ID")
 def show(
-    name: Annotated[str, typer.Argument(metavar="ID", help="Of an event, or what the recording calls it.")],
+    name: Annotated[str, typer.Argument(metavar="ID")],
     recording: Recordings = None,
+    output: Format = Output.TEXT,
     directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
-    """One event: what was seen because of it, what was decided and why, and what was written."""
+    """One event: what was seen because of it, what was decided and why, and what was written.
+
+    ID is an event's, or what the recording calls it.
+    """
+    from kaito.cli import recordings
+
     found = recordings.opened(recording or (), directory)
-    print(story(find(found, name), found))
+    print(recordings.shown_json(found, name) if output is Output.JSON else recordings.shown(found, name))
 
 
-@events_app.command("export")
+@events_app.command("export", epilog="Example: kaito events export --object workspace-smollm2 -o recording.ndjson")
 def export(
     recording: Recordings = None,
     file: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; left out, to standard output.")] = None,
@@ -84,7 +89,10 @@ def export(
     directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """A recording of what is asked for, and of all that it needs to be decided again: a CloudEvent a line, in JSON."""
-    lines = moving.exported(recording or (), directory, Wanted(of_object, function, since, until))
+    from eventing.recordings.recording import RecordingError
+    from kaito.cli import moving, recordings
+
+    lines = moving.exported(recording or (), directory, recordings.Wanted(of_object, function, since, until))
     try:
         with file.open("wb") if file else contextlib.nullcontext(sys.stdout.buffer) as out:
             out.writelines(lines)
@@ -92,12 +100,17 @@ def export(
         raise RecordingError(f"{file or 'standard output'} cannot be written: {error.strerror}") from error
 
 
-@events_app.command("import")
+@events_app.command("import", epilog="Example: kaito events import recording.ndjson --to http://127.0.0.1:8080")
 def import_(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Recordings, or directories with some.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE")],
     to: Annotated[str, typer.Option(metavar="URL", help="Of a recorder.")],
 ) -> None:
-    """Have a recorder keep a recording. What it has already it keeps as it is, so that this can be done again."""
+    """Have a recorder keep a recording. What it has already it keeps as it is, so that this can be done again.
+
+    FILEs are recordings, or directories with some.
+    """
+    from kaito.cli import moving
+
     done = moving.imported(files, to)
     print(f"{done.records} records are kept")
     if done.left_out:
@@ -118,16 +131,24 @@ def replay(
         str, typer.Option(metavar="FAULTS", help="Run the history with faults: drop,duplicate,reorder,crash.")
     ] = "",
     seed: Annotated[int, typer.Option(help="With --fuzz: which events they happen to.")] = 1,
+    output: Format = Output.TEXT,
     directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Have this release decide again what was decided, and say where it would do otherwise. Exit code 1 if anywhere.
 
     FILE is a recording, a directory with some, a recorder's URL, or CloudEvents in structured or binary mode.
     """
-    wanted = Wanted(of_object, function, since, until)
+    as_json = output is Output.JSON
+    if as_json and (step or live or fuzz):
+        raise typer.BadParameter("JSON is of decisions: leave --step, --live and --fuzz out", param_hint="--output")
+    from eventing.recordings.recording import Recording
+    from eventing.recordings.remote import is_url
+    from kaito.cli import recordings, replaying
+
+    wanted = recordings.Wanted(of_object, function, since, until)
     plain = replaying.plain([Path(it) for it in recording or () if not is_url(it)])
     if plain and not live:
-        replaying.hinted(plain, _say)
+        _say(replaying.hinted_json(plain)) if as_json else replaying.hinted(plain, _say)
         return
     found, well = Recording() if plain else recordings.opened(recording or (), directory, wanted), True
     if live:
@@ -137,8 +158,40 @@ def replay(
     elif step:
         replaying.walked(found, wanted, _ask, _say)
     else:
-        well = replaying.replayed(found, wanted, event, _say)
+        well = replaying.replayed(found, wanted, event, _say, as_json=as_json)
     raise typer.Exit(0 if well else 1)
+
+
+def trace(
+    workspace: WorkspaceName,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Of the Workspace; left out, default.")] = "",
+    recording: Recordings = None,
+    traces: Annotated[
+        list[Path] | None,
+        typer.Option("--traces", help="Spans of model servers: files of OTLP's JSON, or directories with some."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also events of which nothing came.")] = False,
+    otlp: Annotated[str, typer.Option(metavar="URL", help="Send all spans to an OTLP endpoint, over HTTP.")] = "",
+    output: Format = Output.TEXT,
+    directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """A Workspace's way from `kubectl apply` to its first answer: who was told and wrote what, and what took its time.
+
+    WORKSPACE is NAME, NAMESPACE/NAME or workspace/NAME. It is the latest of that name. JSON is OTLP's.
+    """
+    where, name = named(workspace, namespace)
+    from kaito.cli import tracing
+
+    workspace_of = (where or "default", name)
+    spans = tracing.spans_of(recording or (), traces or (), directory, workspace_of, everything=everything)
+    if otlp:
+        from kaito.cli.exporting import send
+
+        print(f"{len(spans)} spans of trace {spans[0].trace} are sent to {send(spans, otlp)}")
+    elif output is Output.JSON:
+        print(tracing.to_json(spans))
+    else:
+        tracing.shown(spans)
 
 
 def _say(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -39,9 +40,11 @@ def run(recording: Sequence[str], kubeconfig: Path | None, port: int, directory:
     """Until Ctrl-C; ``workspace`` is NAMESPACE/NAME of the one to begin with. Raises RecordingError and KubeError."""
     sigterm_as_ctrl_c()
     shown, what = opened(recording, kubeconfig, directory)
-    with contextlib.suppress(KeyboardInterrupt), served(shown, port) as url:
+    with served(shown, port) as url:
         print(f"{url}{workspace and f'#{workspace}'} shows {what}, until Ctrl-C", flush=True)
-        threading.Event().wait()
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+        os._exit(0)  # nothing is lost by that, and browsers that hold a stream open are not waited for
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from eventing.recordings.recording import RecordingError
 from eventing.recordings.sources import Files, Source
 from kaito.cli import recordings
 from kaito.cli.clusters import platform
-from kaito.cli.interrupts import sigterm_as_ctrl_c
+from kaito.cli.interrupts import sigterm_as_ctrl_c, until_ctrl_c
 from kaito.embedded.recordings import FOLDER
 from kaito.runtime.kube import Kube
 
@@ -40,11 +39,9 @@ def run(recording: Sequence[str], kubeconfig: Path | None, port: int, directory:
     """Until Ctrl-C; ``workspace`` is NAMESPACE/NAME of the one to begin with. Raises RecordingError and KubeError."""
     sigterm_as_ctrl_c()
     shown, what = opened(recording, kubeconfig, directory)
-    with served(shown, port) as url:
+    with contextlib.suppress(KeyboardInterrupt), served(shown, port) as url:
         print(f"{url}{workspace and f'#{workspace}'} shows {what}, until Ctrl-C", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
-        os._exit(0)  # nothing is lost by that, and browsers that hold a stream open are not waited for
+        until_ctrl_c()
 
 
 @contextlib.contextmanager

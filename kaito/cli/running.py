@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from kaito.api.resources import WORKSPACE
-from kaito.cli.interrupts import sigterm_as_ctrl_c, undisturbed
+from kaito.cli.interrupts import sigterm_as_ctrl_c, undisturbed, until_ctrl_c
 from kaito.cli.standing import NotAPlatform, may_be_platform, quoted, shown
 from kaito.cli.watching import EventLog, screen
 from kaito.embedded.arm.azure import Azure
@@ -42,7 +42,7 @@ def up(directory: Path, *, on_azure: bool, faults: int | None) -> None:
             if console.is_terminal:
                 _watch(console, platform, events)
             console.print(_hint(platform), highlight=False, markup=False, soft_wrap=True)
-            threading.Event().wait()
+            until_ctrl_c()
         except KeyboardInterrupt:
             console.print("The platform stops; `kaito up` goes on where it was.")
         finally:

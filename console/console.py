@@ -14,8 +14,9 @@ import structlog
 
 from console.feed import Feed
 from console.history import MOST, History, News
+from console.models import key_of
 from console.states import State
-from console.views import Json, key_of, moment_view, row_view, workspace_view
+from console.views import Json, moment_view, row_view, workspace_view
 from eventing.recordings.part import Part
 from eventing.recordings.recording import RecordingError
 from eventing.recordings.sources import Source

@@ -32,6 +32,11 @@ class Turn(BaseModel):
     content: str
 
 
+def key_of(workspace: Object) -> str:
+    """NAMESPACE/NAME."""
+    return f"{workspace['metadata'].get('namespace', '')}/{workspace['metadata']['name']}"
+
+
 def chats(workspace: Object) -> bool:
     """Does it serve a model that may be asked now?"""
     serves = conditions_of(workspace).get("InferenceReady")

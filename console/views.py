@@ -7,18 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from console.history import Row
-from console.models import chats
+from console.models import chats, key_of
 from console.states import State
 from console.timeline import timeline
 from kaito.api.conditions import conditions_of
 from kaito.api.resources import Object
 
 Json = dict[str, Any]
-
-
-def key_of(obj: Object) -> str:
-    """NAMESPACE/NAME."""
-    return f"{obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}"
 
 
 def workspace_view(obj: Object, *, live: bool, gone: bool = False) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,3 +68,14 @@ PERSISTENT_VOLUME_CLAIM = Kind("v1", "PersistentVolumeClaim")
 SECRET = Kind("v1", "Secret")
 NAMESPACE = Kind("v1", "Namespace")
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+
+
+def controller_of(obj: Mapping[str, Any], kinds: Iterable[Kind]) -> tuple[Kind, Mapping[str, Any]] | None:
+    """The ownerReference of the object's controller, and which of ``kinds`` that is (in any version), if it is one."""
+    wanted = {(kind.group, kind.kind): kind for kind in kinds}
+    for reference in (obj.get("metadata") or {}).get("ownerReferences") or ():
+        group = str(reference.get("apiVersion", "")).rpartition("/")[0]
+        kind = wanted.get((group, reference.get("kind", "")))
+        if kind is not None and reference.get("controller"):
+            return kind, reference
+    return None

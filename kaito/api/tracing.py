@@ -9,7 +9,7 @@ import hashlib
 import re
 from typing import Final
 
-from kaito.api.resources import WORKSPACE, Object
+from kaito.api.resources import WORKSPACE, Object, controller_of
 
 #: The attribute of CloudEvents' distributed tracing extension, and the header of HTTP requests.
 ATTRIBUTE: Final = "traceparent"
@@ -61,16 +61,7 @@ def parse(given: str) -> tuple[str, str] | None:
 
 def workspace_of(obj: Object) -> str:
     """The uid of the Workspace that an object is, or that controls it; empty where it names none."""
-    meta = obj.get("metadata") or {}
-    about = ({**obj, "controller": True, "uid": meta.get("uid")}, *(meta.get("ownerReferences") or ()))
-    group = WORKSPACE.group
-    return next(
-        (
-            str(it.get("uid") or "")
-            for it in about
-            if it.get("controller")
-            and it.get("kind") == WORKSPACE.kind
-            and str(it.get("apiVersion", "")).rpartition("/")[0] == group
-        ),
-        "",
-    )
+    if obj.get("kind") == WORKSPACE.kind and str(obj.get("apiVersion", "")).rpartition("/")[0] == WORKSPACE.group:
+        return str((obj.get("metadata") or {}).get("uid") or "")
+    found = controller_of(obj, (WORKSPACE,))
+    return str(found[1].get("uid") or "") if found else ""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import httpx
 
-from console.models import Models, NotAsked, Turn, chats
+from console.models import Models, NotAsked, Turn, chats, key_of
 from kaito.api.conditions import conditions_of
 from kaito.api.resources import WORKSPACE, Object
 from kaito.cli.planning import NoWorkspace
@@ -49,7 +49,7 @@ class Conversation:
                     said.append(piece)
                     yield piece
         except (NotAsked, httpx.HTTPError) as error:
-            raise NotAnswered(f"{_name(self.workspace)} does not answer: {error or type(error).__name__}") from error
+            raise NotAnswered(f"{key_of(self.workspace)} does not answer: {error or type(error).__name__}") from error
         finally:
             if said:
                 self.turns = [*asked, Turn(role="assistant", content="".join(said))]
@@ -61,10 +61,10 @@ class Conversation:
                 return
             chunk = json.loads(text) if text else {}
             if "error" in chunk:
-                raise NotAnswered(f"{_name(self.workspace)} breaks off: {chunk['error'].get('message', '')}")
+                raise NotAnswered(f"{key_of(self.workspace)} breaks off: {chunk['error'].get('message', '')}")
             self.usage = chunk.get("usage") or self.usage
             yield from (it["delta"]["content"] for it in chunk.get("choices", ()) if it["delta"].get("content"))
-        raise NotAnswered(f"{_name(self.workspace)} breaks off in the middle of its answer: ask again")
+        raise NotAnswered(f"{key_of(self.workspace)} breaks off in the middle of its answer: ask again")
 
 
 def ready(kube: Kube, namespace: str, name: str, system: str, max_tokens: int | None) -> Conversation:
@@ -96,7 +96,7 @@ def converse(conversation: Conversation) -> None:
     """Until Ctrl-D; Ctrl-C stops an answer."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - the question can be edited, and earlier ones are at hand
-    print(f"{_name(conversation.workspace)} listens. Ctrl-C stops an answer, Ctrl-D ends this.")
+    print(f"{key_of(conversation.workspace)} listens. Ctrl-C stops an answer, Ctrl-D ends this.")
     while True:
         try:
             question = input("> ").strip()
@@ -126,7 +126,3 @@ def _said(conversation: Conversation, question: str) -> bool:
         answer.close()
         print()
     return True
-
-
-def _name(workspace: Object) -> str:
-    return f"{workspace['metadata']['namespace']}/{workspace['metadata']['name']}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kaito.api.resources import Kind
+from kaito.api.resources import Kind, controller_of
 from kaito.api.workspace import LABEL_NAMESPACE, LABEL_WORKSPACE
 
 PING = "dev.knative.sources.ping"
@@ -40,13 +40,11 @@ def own_key(attributes: Mapping[str, str], kinds: Iterable[Kind]) -> Key | None:
 
 def owner_key(obj: Mapping[str, Any], kinds: Iterable[Kind]) -> Key | None:
     """The key of the controller that owns the event's object, where it is one of ``kinds``."""
-    meta = obj.get("metadata") or {}
-    for reference in meta.get("ownerReferences") or ():
-        group = str(reference.get("apiVersion", "")).rpartition("/")[0]
-        for own in kinds:
-            if reference.get("controller") and own.kind == reference.get("kind") and own.group == group:
-                return Key(own, meta.get("namespace", ""), reference["name"])
-    return None
+    found = controller_of(obj, kinds)
+    if found is None:
+        return None
+    kind, reference = found
+    return Key(kind, obj["metadata"].get("namespace", ""), reference["name"])
 
 
 def workspace_key(obj: Mapping[str, Any], kind: Kind) -> Key | None:
